@@ -1,0 +1,1 @@
+"""Hadal's functions: one folder a capability, each a Knative Service."""

@@ -1,0 +1,126 @@
+"""What can go wrong, as callers see it.
+
+    Problem                      500
+    ├── BadRequest               400   the request can't be understood
+    ├── Unauthorized             401   no credential, or one that isn't good
+    ├── Forbidden                403   a good credential without the right
+    ├── NotFound                 404   absent, or not the caller's to see: the two look the same
+    ├── Conflict                 409   against the present state
+    │   └── VersionConflict            another writer was first
+    ├── PayloadTooLarge          413
+    ├── Unprocessable            422   understood, and refused for good
+    ├── TooManyRequests          429
+    ├── BadGateway               502   a server behind us answered wrongly
+    └── Unavailable              503   passing: try again after `retry_after_s`
+
+A message is written for the caller: what was wrong, where, and what would be right. It is the only text of an
+error that leaves the process; the text of any other exception stays inside. Surfaces render these in their own
+form (`application/problem+json` by RFC 9457, OpenAI's `{"error": …}`), each in one place.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class Problem(Exception):
+    """Something went wrong in a way that the caller may know about.
+
+    Attributes:
+        status: the HTTP status code.
+        code: a short machine-readable name, stable over versions.
+        retryable: whether the same call may succeed later.
+        param: the field of the request at fault, where there is one.
+        retry_after_s: when to try again, for the `Retry-After` header.
+    """
+
+    status: ClassVar[int] = 500
+    code: str = "internal_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or type(self).code
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+    @property
+    def title(self) -> str:
+        """The status code's standard phrase (RFC 9110)."""
+        return HTTPStatus(self.status).phrase
+
+
+class BadRequest(Problem):
+    """The request can't be understood."""
+
+    status, code = 400, "invalid_request"
+
+
+class Unauthorized(Problem):
+    """There is no credential, or it isn't good."""
+
+    status, code = 401, "invalid_credential"
+
+
+class Forbidden(Problem):
+    """The credential is good and doesn't give this right."""
+
+    status, code = 403, "forbidden"
+
+
+class NotFound(Problem):
+    """Nothing here that this caller may see."""
+
+    status, code = 404, "not_found"
+
+
+class Conflict(Problem):
+    """The request is against the present state."""
+
+    status, code = 409, "conflict"
+
+
+class VersionConflict(Conflict):
+    """Another writer was first: read again and decide again."""
+
+    code = "version_conflict"
+    retryable = True
+
+
+class PayloadTooLarge(Problem):
+    """The body is over the limit."""
+
+    status, code = 413, "payload_too_large"
+
+
+class Unprocessable(Problem):
+    """Understood, and refused for good: on an event path this is the answer that isn't tried again."""
+
+    status, code = 422, "unprocessable"
+
+
+class TooManyRequests(Problem):
+    """The caller is over a limit."""
+
+    status, code, retryable = 429, "rate_limited", True
+
+
+class BadGateway(Problem):
+    """A server behind this one answered wrongly."""
+
+    status, code, retryable = 502, "bad_gateway", True
+
+
+class Unavailable(Problem):
+    """Not now: a dependency is away, or the server is stopping."""
+
+    status, code, retryable = 503, "unavailable", True
