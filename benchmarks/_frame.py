@@ -4,8 +4,8 @@ A benchmark is a module `benchmarks/<name>.py`. The first line of its docstring 
 `async def main() -> Table` measures it. `./scripts/bench` lists them, `./scripts/bench NAME [args]` runs one;
 what follows the name is the benchmark's own (`sys.argv[1:]`).
 
-A missed bar is a figure of this machine at this moment, not an error: the exit status is 0 whenever the figures
-could be taken, and the last line says which bars hold.
+A missed bar is a figure of this machine at this moment, not an error: the exit status is 0 whenever the
+figures could be taken, and the last line says which bars hold.
 """
 
 from __future__ import annotations
