@@ -10,10 +10,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,15 +40,17 @@ class DataFolder:
     def secret(self, name: str, key: str) -> str:
         """The value of `key` in Secret `name`; a random one is made at its first use."""
         file = self.path / "secrets" / name / key
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
+        if file.exists():
             return file.read_text()
-        with os.fdopen(descriptor, "w") as new:
-            new.write(secrets.token_urlsafe(32))
-            new.flush()
-            os.fsync(new.fileno())
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, new = tempfile.mkstemp(dir=file.parent)  # mode 0600
+        with os.fdopen(descriptor, "w") as value:
+            value.write(secrets.token_urlsafe(32))
+            value.flush()
+            os.fsync(value.fileno())
+        with contextlib.suppress(FileExistsError):  # another one was first: theirs holds
+            os.link(new, file)
+        Path(new).unlink()
         return file.read_text()
 
     def reset(self) -> None:
