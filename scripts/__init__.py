@@ -1,0 +1,1 @@
+"""What people and CI start: set-up, the local runner, tests, checks."""
