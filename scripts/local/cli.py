@@ -129,6 +129,12 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         help="the build of torch that the set-up, which runs before this, installs for the model service",
     )
     parser.add_argument(
+        "--torch",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="the build of torch that the set-up installs for the model service (default auto)",
+    )
+    parser.add_argument(
         "--overlay", type=Path, default=DEFAULT_OVERLAY, metavar="DIR", help="the manifests to run"
     )
     parser.add_argument(
