@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from copy import copy
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -94,7 +94,7 @@ def parse(text: str, where: SourceLocation) -> list[Any]:
 class _Loader(yaml.SafeLoader):
     """Composes nodes; the scalars' tags are those of YAML 1.2's core schema."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012  the base class declares it so
 
 
 for _tag, _pattern, _first in (
