@@ -1,4 +1,4 @@
-"""From `scripts/run` to the first token, at the first start and the second, and what is held when idle at zero.
+"""From `scripts/run` to the first token, at the first start and the second; what is held when idle at zero.
 
 `scripts/bench start` uses this checkout. `--clone` clones it first, so that the set-up counts as well (with
 whatever uv's cache of downloads holds already); `--idle` also waits until every function is at zero and tells
