@@ -36,6 +36,11 @@ class Body:
         self._error: Exception | None = None
         self.complete = False
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes: the body is whole, or failed."""
+        return self.complete or self._error is not None
+
     def feed(self, data: bytes) -> None:
         """Add what has arrived."""
         if self._dropping:

@@ -20,10 +20,11 @@ MAX_HEAD_BYTES = 262_144
 class ClientResponse:
     """An answer whose head has arrived. Read it to its end, or `close` it."""
 
-    __slots__ = ("_connection", "body", "headers", "status")
+    __slots__ = ("_connection", "_on_end", "body", "headers", "status")
 
     def __init__(self, connection: ClientConnection, status: int, headers: list[Header]) -> None:
         self._connection = connection
+        self._on_end: Callable[[], None] | None = None
         self.body = Body(connection)
         self.status = status
         self.headers = headers
@@ -31,6 +32,23 @@ class ClientResponse:
     def header(self, name: bytes) -> bytes | None:
         """The first value of a field, its name in lower case."""
         return find(self.headers, name)
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call back once, when the answer has arrived whole or never will (at once if that is so)."""
+        if self.body.ended:
+            callback()
+        else:
+            self._on_end = callback
+
+    def end(self, error: HttpError | None = None) -> None:
+        """The answer is whole, or `error` says why it never will be."""
+        if error is None:
+            self.body.end()
+        else:
+            self.body.fail(error)
+        callback, self._on_end = self._on_end, None
+        if callback is not None:
+            callback()
 
     def body_now(self) -> bytes | None:
         """The whole body if it has arrived already, else None. Takes it."""
@@ -203,7 +221,7 @@ class ClientConnection(asyncio.Protocol):
         response, self._response = self._response, None
         self._settle()
         if response is not None:
-            response.body.end()
+            response.end()
 
     def _lost(self, error: HttpError) -> None:
         self.closed = True
@@ -214,7 +232,7 @@ class ClientConnection(asyncio.Protocol):
         if head is not None and not head.done():
             head.set_exception(error)
         if response is not None:
-            response.body.fail(error)
+            response.end(error)
 
     def _settle(self) -> None:
         if self._timer is not None:

@@ -6,7 +6,6 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -48,8 +47,8 @@ def read_broker(manifest: Fields) -> Broker:
     return Broker(metadata.name, metadata.namespace, metadata.where, klass, delivery)
 
 
-def read_trigger(manifest: Fields, check: Callable[[Filter], None]) -> Trigger:
-    """A Trigger; `check` raises `ValueError` for a filter that can't be compiled."""
+def read_trigger(manifest: Fields) -> Trigger:
+    """A Trigger, its filters as they stand: the eventing half compiles them."""
     metadata = read_metadata(manifest)
     order = metadata.annotations.text(ORDER, "unordered")
     if order not in ("ordered", "unordered"):
@@ -63,7 +62,7 @@ def read_trigger(manifest: Fields, check: Callable[[Filter], None]) -> Trigger:
     legacy = spec.fields("filter")
     attributes = _attributes(legacy, "attributes") if "filter" in spec else None
     legacy.finish()
-    filters = _filters(spec, "filters", check) if "filters" in spec else None
+    filters = _filters(spec, "filters") if "filters" in spec else None
     trigger = Trigger(
         name=metadata.name,
         namespace=metadata.namespace,
@@ -79,26 +78,20 @@ def read_trigger(manifest: Fields, check: Callable[[Filter], None]) -> Trigger:
     return trigger
 
 
-def read_ping_source(manifest: Fields, check: Callable[[str, str | None], None]) -> PingSource:
-    """A PingSource; `check` raises `ValueError` for a schedule or a time zone that isn't one."""
+def read_ping_source(manifest: Fields) -> PingSource:
+    """A PingSource, its schedule as it stands."""
     metadata = read_metadata(manifest)
     spec = manifest.fields("spec")
     manifest.ignore("status")
     manifest.finish()
-    schedule, timezone = spec.required("schedule"), spec.text("timezone") or None
-    try:
-        if schedule:
-            check(schedule, timezone)
-    except ValueError as error:
-        spec.fault("timezone" if "zone" in str(error) else "schedule", str(error))
     content_type = spec.text("contentType") or None
     source = PingSource(
         name=metadata.name,
         namespace=metadata.namespace,
         where=metadata.where,
-        schedule=schedule,
+        schedule=spec.required("schedule"),
         sink=_destination(spec.fields("sink"), metadata.namespace),
-        timezone=timezone,
+        timezone=spec.text("timezone") or None,
         content_type=content_type,
         data=_ping_data(spec, content_type),
         ce_overrides=_overrides(spec),
@@ -205,12 +198,12 @@ def _attributes(fields: Fields, key: str) -> dict[str, str]:
     return {name: child.text(name) for name in child}
 
 
-def _filters(fields: Fields, key: str, check: Callable[[Filter], None]) -> tuple[Filter, ...]:
-    found = [_filter(entry, check) for entry in fields.items(key)]
+def _filters(fields: Fields, key: str) -> tuple[Filter, ...]:
+    found = [_filter(entry) for entry in fields.items(key)]
     return tuple(each for each in found if each is not None)
 
 
-def _filter(fields: Fields, check: Callable[[Filter], None], *, inner: bool = False) -> Filter | None:
+def _filter(fields: Fields) -> Filter | None:
     dialects = list(fields)
     if len(dialects) != 1:
         fields.fault(
@@ -223,10 +216,9 @@ def _filter(fields: Fields, check: Callable[[Filter], None], *, inner: bool = Fa
         case "exact" | "prefix" | "suffix":
             argument = _attributes(fields, dialect)
         case "all" | "any":
-            found = [_filter(entry, check, inner=True) for entry in fields.items(dialect)]
-            argument = tuple(each for each in found if each is not None)
+            argument = _filters(fields, dialect)
         case "not":
-            argument = _filter(fields.fields("not"), check, inner=True)
+            argument = _filter(fields.fields("not"))
         case "cesql":
             argument = fields.text("cesql")
         case _:
@@ -234,13 +226,7 @@ def _filter(fields: Fields, check: Callable[[Filter], None], *, inner: bool = Fa
             return None
     if argument is None:
         return None
-    element = Filter(dialect, argument, fields.at(dialect), f"{fields.path}.{dialect}")
-    if not inner:
-        try:
-            check(element)
-        except ValueError as error:
-            fields.fault(dialect, str(error))
-    return element
+    return Filter(dialect, argument, fields.at(dialect), f"{fields.path}.{dialect}")
 
 
 def _overrides(spec: Fields) -> dict[str, str]:

@@ -9,7 +9,7 @@ from .environment import Values, read_config_map, read_secret
 from .eventing import read_broker, read_ping_source, read_sink_binding, read_trigger
 from .fields import Fields
 from .kustomize import render
-from .model import Broker, Destination, Filter, Manifests, PingSource, Service, SinkBinding, Trigger
+from .model import Broker, Manifests, PingSource, Service, SinkBinding, Trigger
 from .problems import ManifestError, Problem
 from .services import read_service
 from .source import Map
@@ -32,17 +32,12 @@ HONOURED = (
 
 
 def load(
-    overlay: Path,
-    root: Path,
-    *,
-    images: Collection[str],
-    check_filter: Callable[[Filter], None],
-    check_schedule: Callable[[str, str | None], None],
+    overlay: Path, root: Path, *, images: Collection[str], check: Callable[[Manifests], list[Problem]]
 ) -> Manifests:
     """Read an overlay, or raise `ManifestError` with every fault.
 
-    Places are told relative to `root`. The two checks raise `ValueError` for a filter, and for a schedule with
-    its time zone, that the eventing half can't honour.
+    Places are told relative to `root`; `images` are those that this machine has an environment for; `check`
+    finds what the eventing half can't honour.
     """
     problems: list[Problem] = []
     values = Values()
@@ -60,9 +55,9 @@ def load(
             case "eventing.knative.dev/v1 Broker":
                 brokers.append(read_broker(fields))
             case "eventing.knative.dev/v1 Trigger":
-                triggers.append(read_trigger(fields, check_filter))
+                triggers.append(read_trigger(fields))
             case "sources.knative.dev/v1 PingSource":
-                ping_sources.append(read_ping_source(fields, check_schedule))
+                ping_sources.append(read_ping_source(fields))
             case "sources.knative.dev/v1 SinkBinding":
                 sink_bindings.append(read_sink_binding(fields))
             case "v1 ConfigMap":
@@ -74,7 +69,8 @@ def load(
     manifests = Manifests(
         tuple(services), tuple(brokers), tuple(triggers), tuple(ping_sources), tuple(sink_bindings)
     )
-    problems += _dangling(manifests)
+    problems += [found for found in check(manifests) if not _told(found, problems)]
+    problems += _unbound(manifests)
     if problems:
         raise ManifestError(problems)
     return manifests
@@ -87,36 +83,17 @@ def _refuse_kind(item: Map, kind: str, problems: list[Problem]) -> None:
     problems.append(Problem(item.at("kind"), "kind", text))
 
 
-def _dangling(manifests: Manifests) -> list[Problem]:
-    """Names that lead nowhere: on a cluster they would wait for their object; here nothing more will come."""
-    services = {(each.namespace, each.name) for each in manifests.services}
-    brokers = {(each.namespace, each.name) for each in manifests.brokers}
-    problems: list[Problem] = []
+def _told(found: Problem, problems: list[Problem]) -> bool:
+    """Whether a fault of the same field, or of a part of it, is known already."""
+    return any(
+        known.where.file == found.where.file and known.path.startswith(found.path) for known in problems
+    )
 
-    def see(destination: Destination | None, path: str) -> None:
-        if destination is None or destination.kind is None:
-            return
-        known = brokers if destination.kind == "Broker" else services
-        if (destination.namespace, destination.name) not in known:
-            text = (
-                f"there is no {destination.kind} {destination.namespace}/{destination.name} in the manifests"
-            )
-            problems.append(Problem(destination.where, path, text))
 
-    for broker in manifests.brokers:
-        see(broker.delivery.dead_letter_sink, "spec.delivery.deadLetterSink")
-    for trigger in manifests.triggers:
-        if (trigger.namespace, trigger.broker) not in brokers:
-            text = f"there is no Broker {trigger.namespace}/{trigger.broker} in the manifests"
-            problems.append(Problem(trigger.where, "spec.broker", text))
-        see(trigger.subscriber, "spec.subscriber")
-        see(trigger.delivery.dead_letter_sink, "spec.delivery.deadLetterSink")
-    for source in manifests.ping_sources:
-        see(source.sink, "spec.sink")
-    for binding in manifests.sink_bindings:
-        see(binding.sink, "spec.sink")
+def _unbound(manifests: Manifests) -> list[Problem]:
+    """Bindings without a subject: on a cluster they would wait for it; here no other Service will come."""
     text = "there is no such Service in the manifests"
-    return problems + [
+    return [
         Problem(binding.where, "spec.subject", text)
         for binding in manifests.sink_bindings
         if not any(binding.binds(service) for service in manifests.services)
