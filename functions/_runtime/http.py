@@ -5,12 +5,13 @@ Plain nouns without a web framework behind them; `serving` turns the server's ow
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from events import InvalidEvent, jsontext
 from functions._runtime.errors import BadRequest
 
 
@@ -21,6 +22,7 @@ class Request:
     Attributes:
         path_params: what the route's `{name}` parts matched.
         headers: names in lower case; of a repeated name the last value.
+        raw_headers: every header as it was sent, names in lower case.
     """
 
     method: str
@@ -29,21 +31,23 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    raw_headers: Sequence[tuple[bytes, bytes]] = ()
 
     def json_object(self) -> dict[str, Any]:
         """The body as a JSON object.
 
+        Strict by RFC 8259: UTF-8 without a byte order mark, no NaN, no lone surrogates, no name twice in an
+        object, at most 1,024 levels.
+
         Raises:
-            BadRequest: it is no JSON by RFC 8259, or no object.
+            BadRequest: it is no such JSON, or no object.
         """
         try:
-            value = orjson.loads(self.body)
-        except orjson.JSONDecodeError as error:
-            raise BadRequest(
-                f"The body isn't valid JSON (at line {error.lineno}, column {error.colno}); send a JSON object."
-            ) from None
+            value = jsontext.loads(self.body)
+        except InvalidEvent as error:
+            raise BadRequest(f"{_sentence(error)}; send a JSON object.", code="invalid_json") from None
         if not isinstance(value, dict):
-            raise BadRequest(f"The body is a JSON {_kind(value)}; send a JSON object.")
+            raise BadRequest(f"The body is a JSON {_kind(value)}; send a JSON object.", code="invalid_json")
         return value
 
 
@@ -76,13 +80,31 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method and path of a function; `{name}` in the path matches one segment."""
+    """One method and path of a function; `{name}` in the path matches one segment.
+
+    Attributes:
+        ends_with_client: the handler is cancelled when the client leaves before the answer has begun. Only
+            for a handler that may stop anywhere. (A streamed answer is always closed when the client leaves.)
+    """
 
     method: str
     path: str
     handler: Handler
+    ends_with_client: bool = False
 
 
 def _kind(value: object) -> str:
-    names = {list: "array", str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}
+    names = {
+        list: "array",
+        str: "string",
+        bool: "boolean",
+        int: "number",
+        float: "number",
+        type(None): "null",
+    }
     return names[type(value)]
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:]

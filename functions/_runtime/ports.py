@@ -32,7 +32,7 @@ class Ids(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An event where it stands: `version` counts from 1 in its stream, `position` grows over the whole store."""
+    """An event where it stands: `version` counts from 1 in its stream, `position` grows over the store."""
 
     stream: str
     version: int
@@ -92,7 +92,9 @@ class Documents(Protocol):
         ...
 
     async def put(self, key: str, body: Mapping[str, Any], if_version: int | None) -> int:
-        """Write the document if it is at `if_version` (0: absent; None: whatever it is at); return its new version.
+        """Write the document if it is at `if_version`; return its new version.
+
+        `if_version` 0: there must be none yet; None: whatever it is at.
 
         Raises:
             VersionConflict: it isn't at `if_version`.

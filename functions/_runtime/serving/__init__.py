@@ -1,0 +1,1 @@
+"""How a function is served under stock functions-framework."""
