@@ -1,0 +1,1 @@
+"""Condenses long conversations when an event says so."""
