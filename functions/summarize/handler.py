@@ -1,4 +1,4 @@
-"""Consumes `turn_completed` that bears `summarydue`, emits `conversation_summarized`: a model reads only so far.
+"""Consumes `turn_completed` with `summarydue`, emits `conversation_summarized`: a model reads only so far.
 
 The Trigger's filter decides which turns come here; nothing runs for a short conversation. What is condensed
 is asked of `chat` when the event arrives, not taken from the event: it may have waited, and the conversation
@@ -38,7 +38,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The summary that a conversation has, and the turns behind it that are old enough for one, oldest first."""
+    """The summary that a conversation has, and the turns behind it that are due for one, oldest first."""
 
     summary: str | None
     turns: Sequence[Turn]
