@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -119,9 +118,12 @@ async def _departure(receive: Receive) -> None:
 
 
 async def _pump(chunks: AsyncIterator[bytes], send: Send) -> None:
-    async with aclosing(chunks):  # type: ignore[type-var]
+    try:
         async for chunk in chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()
     await send({"type": "http.response.body", "body": b""})
 
 
