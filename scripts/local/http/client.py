@@ -9,7 +9,8 @@ from .errors import BadResponse, ConnectFailed, TimedOut
 from .head import Header, Headers, field_lines, find
 from .response import ClientConnection, ClientResponse
 
-Address = tuple[str, int]
+Address = tuple[str, int, bool]
+"""Host, port, and whether TLS is spoken there."""
 
 CHUNKED = b"transfer-encoding: chunked\r\n"
 WITHOUT_BODY = (b"GET", b"HEAD", b"DELETE", b"OPTIONS")
@@ -40,6 +41,7 @@ class Client:
         body: bytes | AsyncIterator[bytes] = b"",
         *,
         timeout_s: float | None = None,
+        tls: bool = False,
     ) -> ClientResponse:
         """Send a request and wait for the head of its answer.
 
@@ -50,36 +52,38 @@ class Client:
         before a byte of an answer came. Raises `ConnectFailed`, `TimedOut`, `BadResponse`.
         """
         fields = list(headers)
+        address = (host, port, tls)
         bodiless = method == b"HEAD"
         if not isinstance(body, bytes):
             chunked = find(fields, b"content-length") is None
             head = _head(method, host, port, target, fields, CHUNKED if chunked else b"")
-            connection = await self._connect((host, port), timeout_s)
+            connection = await self._connect(address, timeout_s)
             answer = connection.exchange(head, b"", bodiless=bodiless, timeout_s=timeout_s)
             connection.send_stream(body, chunked=chunked)
             return await _answer(connection, answer)
         head = _head(method, host, port, target, fields, _length(method, fields, body))
-        kept = self._kept((host, port))
+        kept = self._kept(address)
         if kept is not None:
             try:
                 return await _answer(kept, kept.exchange(head, body, bodiless=bodiless, timeout_s=timeout_s))
             except BadResponse:
                 if kept.answered_any:
                     raise
-        connection = await self._connect((host, port), timeout_s)
+        connection = await self._connect(address, timeout_s)
         return await _answer(
             connection, connection.exchange(head, body, bodiless=bodiless, timeout_s=timeout_s)
         )
 
     def forget(self, host: str, port: int) -> None:
         """Close the idle connections to an address that is no more."""
-        for connection in self._idle.pop((host, port), ()):
-            connection.abort()
+        for tls in (False, True):
+            for connection in self._idle.pop((host, port, tls), ()):
+                connection.abort()
 
     async def close(self) -> None:
         """Close every idle connection."""
-        for address in tuple(self._idle):
-            self.forget(*address)
+        for host, port, _ in tuple(self._idle):
+            self.forget(host, port)
 
     def _kept(self, address: Address) -> ClientConnection | None:
         idle = self._idle.get(address)
@@ -96,7 +100,8 @@ class Client:
         return None
 
     async def _connect(self, address: Address, timeout_s: float | None) -> ClientConnection:
-        name = f"{address[0]}:{address[1]}"
+        host, port, tls = address
+        name = f"{host}:{port}"
         wait_s = self._connect_timeout_s if timeout_s is None else min(self._connect_timeout_s, timeout_s)
         loop = asyncio.get_running_loop()
 
@@ -105,7 +110,7 @@ class Client:
 
         try:
             async with asyncio.timeout(wait_s):
-                _, connection = await loop.create_connection(made, *address)
+                _, connection = await loop.create_connection(made, host, port, ssl=tls or None)
         except TimeoutError:
             if timeout_s is not None and timeout_s <= self._connect_timeout_s:
                 raise TimedOut(f"{name} didn't accept a connection within {wait_s:g} s") from None

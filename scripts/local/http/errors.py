@@ -7,7 +7,6 @@ HttpError
 └── BodyTooLarge    a body is over what its reader takes
 """
 
-# ruff: noqa: N818  the names say what happened; "Error" would add nothing
 from __future__ import annotations
 
 

@@ -113,20 +113,13 @@ class Request:
         self._continue()
         return self._body.chunks()
 
-    def reply(self, status: int, headers: Headers = (), body: bytes = b"") -> None:
-        """Answer at once and whole; `Content-Length`, `Date` and `Connection` are added."""
+    def reply(self, status: int, headers: Headers = (), body: bytes = b"", *, dated: bool = False) -> None:
+        """Answer at once and whole; `Content-Length`, `Connection` and, unless `dated`, `Date` are added."""
         if self.started or self.disconnected:
             return
+        date = b"" if dated else self._exchange.date_line()
         length = b"" if status in (204, 304) else b"content-length: %d\r\n" % len(body)
-        head = b"".join(
-            (
-                status_line(status),
-                self._exchange.date_line(),
-                length,
-                field_lines(headers),
-                self._connection(),
-            )
-        )
+        head = b"".join((status_line(status), date, length, field_lines(headers), self._connection()))
         self.started = True
         self._exchange.send(head if self._bodiless(status) else head + body)
         self._exchange.answered(self)

@@ -1,0 +1,106 @@
+"""The two doors: one outside, for clients; one inside, for the functions themselves and for events."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+
+from scripts.local.http import Request
+from scripts.local.manifests.model import Service
+
+from .activator import Activator
+from .proxy import forward, refuse
+
+DEFAULT_SERVICE = "gateway"
+LOOPBACK = frozenset((b"127.0.0.1", b"localhost", b"[::1]"))
+HTTP = b"http://"
+
+Handler = Callable[[Request], Awaitable[None] | None]
+
+
+class Outer:
+    """Serves what isn't cluster-local: by host (`<name>.<namespace>.<any domain>`), else the gateway."""
+
+    def __init__(self, services: Iterable[Service], activator: Activator) -> None:
+        self._activator = activator
+        self._public: dict[tuple[bytes, bytes], str] = {}
+        self._inside: set[tuple[bytes, bytes]] = set()
+        for service in services:
+            labels = (service.name.encode(), service.namespace.encode())
+            if service.cluster_local:
+                self._inside.add(labels)
+            else:
+                self._public[labels] = service.name
+        self._default = DEFAULT_SERVICE if DEFAULT_SERVICE in self._public.values() else None
+
+    def __call__(self, request: Request) -> Awaitable[None] | None:
+        """Hand a request on, or answer 404."""
+        host, target = _address(request)
+        name, _, rest = host.partition(b".")
+        labels = (name, rest.partition(b".")[0])
+        service = None if labels in self._inside else self._public.get(labels, self._default)
+        if service is None:
+            refuse(request, 404, "no Service is reachable from outside under this host")
+            return None
+        return forward(request, self._activator, service, target, edge=True)
+
+
+class Inner:
+    """An HTTP proxy for the names inside, and for nothing else; and the Brokers' ingress."""
+
+    def __init__(
+        self,
+        services: Iterable[Service],
+        activator: Activator,
+        ingress: Handler,
+        ingress_hosts: Iterable[str],
+    ) -> None:
+        self._activator = activator
+        self._ingress = ingress
+        self._brokers = LOOPBACK.union(*(_forms(host) for host in ingress_hosts))
+        self._services = {form: service.name for service in services for form in _forms(service.host)}
+
+    def __call__(self, request: Request) -> Awaitable[None] | None:
+        """Hand a request on, or answer 502."""
+        host, target = _address(request)
+        service = self._services.get(host)
+        if service is not None:
+            return forward(request, self._activator, service, target, edge=False)
+        if host in self._brokers:
+            request.target = target
+            return self._ingress(request)
+        refuse(
+            request,
+            502,
+            f"{host.decode('latin-1')} is no name inside: this proxy leads to <service>.<namespace>.svc.cluster.local only",
+        )
+        return None
+
+
+def _forms(host: str) -> frozenset[bytes]:
+    """A name inside, and the shorter forms that a Pod's resolver completes."""
+    labels = host.split(".")
+    return frozenset(".".join(labels[:count]).encode() for count in (2, 3, len(labels)))
+
+
+def _address(request: Request) -> tuple[bytes, bytes]:
+    """The host that a request is for, in lower case and without a port, and the path it wants there.
+
+    An absolute target goes before the Host field (RFC 9112 section 3.2.2).
+    """
+    target = request.target
+    if target[:7].lower() == HTTP:
+        authority, slash, path = target[7:].partition(b"/")
+        query = b""
+        if not slash and b"?" in authority:
+            authority, _, query = authority.partition(b"?")
+            query = b"?" + query
+        host, target = authority.rpartition(b"@")[2], b"/" + path + query
+    else:
+        host = request.header(b"host") or b""
+    return _without_port(host.lower()), target
+
+
+def _without_port(host: bytes) -> bytes:
+    if host.startswith(b"["):
+        return host.partition(b"]")[0] + b"]"
+    return host.partition(b":")[0].removesuffix(b".")

@@ -1,0 +1,282 @@
+"""One Service: its replicas, the requests that wait for one, and how many there should be."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import deque
+from typing import Any
+
+from .autoscaler import Autoscaler
+from .backoff import BackOff
+from .errors import NoReplica, StartFailed
+from .memory import group_memory_bytes
+from .replica import Blueprint, Replica, State
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 2.0
+"""Between two looks of the autoscaler while there is something to do (Knative's tick-interval)."""
+QUEUE = 1_000
+"""Requests that may wait for a replica; more are told to come back."""
+
+
+class Revision:
+    """Keeps as many replicas as its load asks for, and gives each request to one of them."""
+
+    def __init__(self, blueprint: Blueprint) -> None:
+        self.service = blueprint.service
+        self._blueprint = blueprint
+        self._loop = asyncio.get_running_loop()
+        self._autoscaler = Autoscaler(blueprint.service.scaling)
+        self._capacity = blueprint.service.container_concurrency or math.inf
+        self._back_off = BackOff()
+        self._replicas: list[Replica] = []
+        self._waiting: deque[asyncio.Future[Replica]] = deque()
+        self._lives: set[asyncio.Task[None]] = set()
+        self._next_look: asyncio.TimerHandle | None = None
+        self._look_due = math.inf
+        self._closing = False
+        self._requests = 0
+        self._restarts = 0
+
+    def start(self) -> None:
+        """Start what should be there from the beginning."""
+        scaling = self.service.scaling
+        self._scale_to(max(scaling.min_scale, scaling.initial_scale))
+
+    async def stop(self, grace_s: float) -> None:
+        """Take nothing new and end every process, within `grace_s` or by force."""
+        self._closing = True
+        if self._next_look is not None:
+            self._next_look.cancel()
+        self._fail_waiting("the runner is stopping")
+        await asyncio.gather(*(replica.stop(grace_s) for replica in self._replicas))
+        for life in self._lives:
+            life.cancel()
+        await asyncio.gather(*self._lives, return_exceptions=True)
+        self._blueprint.log.close()
+
+    def take(self) -> Replica | None:
+        """A replica for one more request, if there is one now. Whoever gets one gives it back by `release`."""
+        if self._waiting or (replica := self._free()) is None:
+            return None
+        now = self._loop.time()
+        self._requests += 1
+        self._autoscaler.load.change(now, 1)
+        replica.in_flight += 1
+        if self._look_due > now + LOOK_S:
+            self._look_at(now + LOOK_S)
+        return replica
+
+    async def acquire(self) -> Replica:
+        """As `take`, but waits for a replica, and starts one where there is none. `NoReplica`."""
+        return self.take() or await self._wait(self._loop.time())
+
+    def release(self, replica: Replica) -> None:
+        """The request is over."""
+        self._autoscaler.load.change(self._loop.time(), -1)
+        replica.in_flight -= 1
+        if replica.state is State.DRAINING and not replica.in_flight:
+            self._end(replica)
+        elif self._waiting:
+            self._serve_waiting()
+
+    def status(self) -> dict[str, Any]:
+        """What `scripts/run status` shows."""
+        replicas = [
+            {
+                "pid": replica.pid,
+                "port": replica.port,
+                "state": replica.state.value,
+                "in_flight": replica.in_flight,
+                "memory_mb": round(group_memory_bytes(replica.pid) / 1e6, 1) if replica.pid else 0.0,
+            }
+            for replica in self._replicas
+        ]
+        return {
+            "name": self.service.name,
+            "state": self._summary(),
+            "replicas": replicas,
+            "waiting": len(self._waiting),
+            "requests": self._requests,
+            "restarts": self._restarts,
+            "reason": self._back_off.reason,
+            "memory_mb": round(sum(replica["memory_mb"] for replica in replicas), 1),
+        }
+
+    # Requests.
+
+    def _free(self) -> Replica | None:
+        """The replica with the fewest requests, if it takes one more."""
+        best: Replica | None = None
+        for replica in self._replicas:
+            if replica.state is State.READY and (best is None or replica.in_flight < best.in_flight):
+                best = replica
+        return best if best is not None and best.in_flight < self._capacity else None
+
+    async def _wait(self, now: float) -> Replica:
+        if self._closing:
+            raise NoReplica("the runner is stopping")
+        if self._back_off.hopeless and now < self._back_off.not_before:
+            raise NoReplica(self._hopeless())
+        if len(self._waiting) >= QUEUE:
+            raise NoReplica(f"{QUEUE} requests wait for {self.service.name} already")
+        self._requests += 1
+        place: asyncio.Future[Replica] = self._loop.create_future()
+        self._waiting.append(place)
+        self._autoscaler.load.change(now, 1)
+        self._scale_to(max(self._autoscaler.at_once(), self._pending()))
+        try:
+            return await place
+        except BaseException:
+            if place.done() and not place.cancelled() and place.exception() is None:
+                self.release(place.result())  # it was served and cancelled in the same moment
+            else:
+                if place in self._waiting:
+                    self._waiting.remove(place)
+                self._autoscaler.load.change(self._loop.time(), -1)
+            raise
+
+    def _serve_waiting(self) -> None:
+        while self._waiting and (replica := self._free()) is not None:
+            place = self._waiting.popleft()
+            if not place.done():
+                replica.in_flight += 1
+                place.set_result(replica)
+
+    def _fail_waiting(self, reason: str) -> None:
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_exception(NoReplica(reason))
+
+    # Replicas.
+
+    def _pending(self) -> int:
+        return sum(replica.pending for replica in self._replicas)
+
+    def _scale_to(self, wanted: int) -> None:
+        """Bring the number of replicas to `wanted`; one that has requests is never stopped."""
+        if self._closing:
+            return
+        surplus = self._pending() - wanted
+        able = [replica for replica in self._replicas if replica.state in (State.READY, State.UNREADY)]
+        for replica in sorted(able, key=lambda each: each.in_flight)[: max(surplus, 0)]:
+            replica.state = State.DRAINING
+            if not replica.in_flight:
+                self._end(replica)
+        for replica in [each for each in self._replicas if each.state is State.DRAINING][: max(-surplus, 0)]:
+            replica.state = State.READY
+            surplus += 1
+        if surplus < 0:
+            self._add(-surplus)
+        self._serve_waiting()
+        self._plan_look()
+
+    def _add(self, count: int) -> None:
+        now = self._loop.time()
+        if now < self._back_off.not_before:
+            self._look_at(self._back_off.not_before)
+            return
+        if not self._replicas:
+            self._autoscaler.begin(now)
+        for _ in range(count):
+            replica = Replica(self._blueprint)
+            self._replicas.append(replica)
+            life = self._loop.create_task(self._live(replica))
+            self._lives.add(life)
+            life.add_done_callback(self._lives.discard)
+
+    async def _live(self, replica: Replica) -> None:
+        """A replica from its start to its end, whatever that is."""
+        failure: str | None = None
+        status, expected = 0, False
+        try:
+            await replica.start()
+            self._is_ready(replica)
+            status = await replica.gone(self._serve_waiting)
+        except StartFailed as reason:
+            failure = str(reason)
+        finally:
+            expected = replica.state is State.STOPPING
+            replica.kill()
+            self._replicas.remove(replica)
+        if expected:
+            self._restart()
+        elif failure is not None:
+            self._start_failed(failure)
+        else:
+            self._crashed(replica, status)
+
+    def _is_ready(self, replica: Replica) -> None:
+        if replica.state is State.STARTING:
+            replica.state = State.READY
+        self._back_off.ready()
+        log.info("%s: process %d is ready", self.service.name, replica.pid)
+        self._serve_waiting()
+
+    def _start_failed(self, reason: str) -> None:
+        self._back_off.failed(self._loop.time(), reason)
+        log.warning("%s could not be started: %s", self.service.name, reason)
+        if self._back_off.hopeless or "progress-deadline" in reason:
+            self._fail_waiting(self._hopeless())
+        self._restart()
+
+    def _crashed(self, replica: Replica, status: int) -> None:
+        now = self._loop.time()
+        self._restarts += 1
+        self._back_off.crashed(now, now - replica.ready_at)
+        log.warning("%s: process %d ended with status %d", self.service.name, replica.pid, status)
+        self._restart()
+
+    def _restart(self) -> None:
+        """Bring back what is needed: for those that wait, and for `min-scale`; the rest waits to be asked for."""
+        least = self.service.scaling.min_scale
+        needed = max(least, self._autoscaler.at_once() if self._waiting else 0)
+        if self._pending() < needed:
+            self._scale_to(needed)
+
+    def _end(self, replica: Replica) -> None:
+        replica.state = State.STOPPING
+        ending = self._loop.create_task(replica.stop(self.service.timeout_s))
+        self._lives.add(ending)
+        ending.add_done_callback(self._lives.discard)
+
+    def _hopeless(self) -> str:
+        return (
+            f"{self.service.name} can't be started: {self._back_off.reason};"
+            f" its log is {self._blueprint.log.path}"
+        )
+
+    def _summary(self) -> str:
+        states = [replica.state for replica in self._replicas]
+        for state in (State.READY, State.STARTING, State.UNREADY, State.DRAINING, State.STOPPING):
+            if state in states:
+                return state.value
+        return "failing" if self._back_off.hopeless else "zero"
+
+    # The autoscaler's looks.
+
+    def _look(self) -> None:
+        self._next_look, self._look_due = None, math.inf
+        ready = sum(replica.state is State.READY for replica in self._replicas)
+        wanted = self._autoscaler.wanted(self._loop.time(), ready)
+        if self._waiting:
+            wanted = max(wanted, self._autoscaler.at_once(), self._pending())
+        self._scale_to(wanted)
+
+    def _plan_look(self) -> None:
+        """Look again in two seconds while there is a load; else when the last replica may go; else not at all."""
+        now = self._loop.time()
+        if self._autoscaler.load.level or self._pending() > max(1, self.service.scaling.min_scale):
+            self._look_at(now + LOOK_S)
+        elif self._pending() > self.service.scaling.min_scale:
+            self._look_at(max(self._autoscaler.zero_at(), now + LOOK_S))
+
+    def _look_at(self, moment: float) -> None:
+        if moment < self._look_due:
+            if self._next_look is not None:
+                self._next_look.cancel()
+            self._next_look, self._look_due = self._loop.call_at(moment, self._look), moment
