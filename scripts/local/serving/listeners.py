@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from scripts.local.http import Request
 from scripts.local.manifests.model import Service
@@ -49,7 +49,7 @@ class Inner:
 
     def __init__(
         self,
-        services: Iterable[Service],
+        services: Collection[Service],
         activator: Activator,
         ingress: Handler,
         ingress_hosts: Iterable[str],
@@ -57,6 +57,7 @@ class Inner:
         self._activator = activator
         self._ingress = ingress
         self._brokers = LOOPBACK.union(*(_forms(host) for host in ingress_hosts))
+        self._names = sorted(service.host for service in services)
         self._services = {form: service.name for service in services for form in _forms(service.host)}
 
     def __call__(self, request: Request) -> Awaitable[None] | None:
@@ -68,11 +69,8 @@ class Inner:
         if host in self._brokers:
             request.target = target
             return self._ingress(request)
-        refuse(
-            request,
-            502,
-            f"{host.decode('latin-1')} is no name inside: this proxy leads to <service>.<namespace>.svc.cluster.local only",
-        )
+        name = host.decode("latin-1")
+        refuse(request, 502, f"{name} is no name inside; there are {', '.join(self._names)}")
         return None
 
 

@@ -1,4 +1,4 @@
-"""How busy a Service has been: averages over time, as Knative's collector makes them (metrics/collector.go)."""
+"""How busy a Service has been: averages over time, as Knative's collector makes (metrics/collector.go)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 class Load:
     """Requests at once, or a second, averaged over the last seconds.
 
-    The area under the curve is exact at every change; samples of it, one a look, are what a window is measured by.
+    The area under the curve is exact at every change; samples of it, one a look, are what windows begin at.
     """
 
     def __init__(self, window_s: float, *, rate: bool = False) -> None:

@@ -13,9 +13,9 @@ PROC = Path("/proc")
 def end_orphans(data: Path) -> list[int]:
     """End every process that an earlier runner started for this data folder; return their ids.
 
-    The caller holds the folder's lock, so no other runner lives: whatever still has the folder in its environment
-    as a child is left over. Nothing is remembered in a file, so nothing can be remembered wrongly: an id that now
-    belongs to another program doesn't match.
+    The caller holds the folder's lock, so no other runner lives: whatever still has the folder in its
+    environment, as a child does, is left over. Nothing is remembered in a file, so nothing can be remembered
+    wrongly: an id that belongs to another program by now doesn't match.
     """
     found = [pid for pid in _processes() if _is_child(pid, data)]
     for pid in found:

@@ -6,8 +6,8 @@ import random
 import socket
 
 FIRST, LAST = 20_000, 32_000
-"""Below the range from which Linux takes ports for outgoing connections (32768 and up): nobody takes one of these
-between our look at it and the child's bind."""
+"""Below the range from which Linux takes ports for outgoing connections (32768 and up), so that no connection
+takes one between our look at it and the child's bind."""
 
 
 def free_port() -> int:

@@ -11,7 +11,7 @@ from scripts.local.manifests.model import Probe
 from .errors import StartFailed
 
 EAGER_S = 0.01
-"""Between two tries while a process starts: someone waits for it, and on loopback a try costs 50 microseconds."""
+"""Between two tries while a process starts: someone waits for it, and a try costs 50 microseconds."""
 PATIENT_S = 0.1
 EAGER_FOR_S = 5.0
 ANSWER_BYTES = 65_536

@@ -59,7 +59,7 @@ class Revision:
         self._blueprint.log.close()
 
     def take(self) -> Replica | None:
-        """A replica for one more request, if there is one now. Whoever gets one gives it back by `release`."""
+        """A replica for one more request, if there is one now. Who gets one gives it back by `release`."""
         if self._waiting or (replica := self._free()) is None:
             return None
         now = self._loop.time()
@@ -85,7 +85,7 @@ class Revision:
 
     def status(self) -> dict[str, Any]:
         """What `scripts/run status` shows."""
-        replicas = [
+        replicas: list[dict[str, Any]] = [
             {
                 "pid": replica.pid,
                 "port": replica.port,
@@ -232,7 +232,7 @@ class Revision:
         self._restart()
 
     def _restart(self) -> None:
-        """Bring back what is needed: for those that wait, and for `min-scale`; the rest waits to be asked for."""
+        """Bring back what is needed: for those that wait, and for `min-scale`; the rest is asked for later."""
         least = self.service.scaling.min_scale
         needed = max(least, self._autoscaler.at_once() if self._waiting else 0)
         if self._pending() < needed:
@@ -254,7 +254,7 @@ class Revision:
         states = [replica.state for replica in self._replicas]
         for state in (State.READY, State.STARTING, State.UNREADY, State.DRAINING, State.STOPPING):
             if state in states:
-                return state.value
+                return str(state.value)
         return "failing" if self._back_off.hopeless else "zero"
 
     # The autoscaler's looks.
@@ -268,7 +268,7 @@ class Revision:
         self._scale_to(wanted)
 
     def _plan_look(self) -> None:
-        """Look again in two seconds while there is a load; else when the last replica may go; else not at all."""
+        """Look again in two seconds while there is a load, else when the last replica may go, or never."""
         now = self._loop.time()
         if self._autoscaler.load.level or self._pending() > max(1, self.service.scaling.min_scale):
             self._look_at(now + LOOK_S)
