@@ -39,28 +39,33 @@ class Consumer:
     async def __call__(self, request: Request) -> Response:
         """Handle the event in `request`; see the table above."""
         event = self._decoded(request)
-        handler = self._handlers.get(event.type)
+        name = self._name(event.type)
+        handler = self._handlers.get(name)
         if handler is None:
             self._metrics.event(_OTHER, "ignored")
             return Response(204)
         try:
             reply = await handler(event)
         except UnknownFact:
-            self._metrics.event(event.type, "ignored")
+            self._metrics.event(name, "ignored")
             return Response(204)
         except (Unprocessable, InvalidEvent) as refusal:
-            self._metrics.event(event.type, "refused")
+            self._metrics.event(name, "refused")
             message = refusal.message if isinstance(refusal, Problem) else str(refusal)
             self._log.warning("event_refused", type=event.type, event_id=event.id, code=_code(refusal))
             raise Unprocessable(message, code=_code(refusal)) from None
         except Exception as failure:  # any other failure may pass: the broker keeps the event and tries again
-            self._metrics.event(event.type, "failed")
+            self._metrics.event(name, "failed")
             if isinstance(failure, Unavailable):
                 raise
             self._log.error("event_failed", error=failure, type=event.type, event_id=event.id)
             raise Unavailable("The event couldn't be handled now.") from None
-        self._metrics.event(event.type, "acknowledged" if reply is None else "replied")
+        self._metrics.event(name, "acknowledged" if reply is None else "replied")
         return Response(204) if reply is None else _answer(reply)
+
+    def _name(self, event_type: str) -> str:
+        """Under which name the type has its handler: its own, or its family's."""
+        return event_type if event_type in self._handlers else event_type.rsplit(".", 2)[0] + ".*"
 
     def _decoded(self, request: Request) -> CloudEvent:
         try:

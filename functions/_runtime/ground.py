@@ -76,7 +76,8 @@ class Function:
 
     Attributes:
         routes: what it answers besides `/healthz`, `/readyz` and `/metrics`.
-        events: a handler for each event type that it takes at `POST /`.
+        events: a handler for each event type that it takes at `POST /`; `dev.hadal.chat.*` is every type of
+            that family which has no handler of its own, also those of later versions of the program.
         background: run from the start to the stop, begun again after a failure; at the stop they are
             cancelled after the last answer, and may use some seconds to finish.
         ready: checks by the name of what they check; each returns or raises a `Problem` that says what is

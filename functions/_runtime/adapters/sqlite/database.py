@@ -66,18 +66,17 @@ class Database:
         self._thread = threading.Thread(target=self._write_all, name="sqlite-writer", daemon=True)
         self._thread.start()
 
-    def define(self, statements: Sequence[str]) -> None:
-        """Make tables and indexes that aren't there yet; blocks, so it belongs to the start.
+    def define(self, work: Work[object]) -> None:
+        """Let `work` make tables and indexes that aren't there yet; blocks, so it belongs to the start.
 
         Raises:
             Unavailable: the file can't be written.
         """
         try:
             connection = self._connect()
-            with connection:
+            with connection:  # commits, or takes back
                 connection.execute("BEGIN IMMEDIATE")
-                for statement in statements:
-                    connection.execute(statement)
+                work(connection)
         except sqlite3.Error:
             raise Unavailable(_AWAY) from None
 

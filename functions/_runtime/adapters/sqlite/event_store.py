@@ -24,14 +24,16 @@ class SqliteEventStore:
         self._database = database
         events, outbox = f"{name}_events", f"{name}_outbox"
         columns = "e.stream, e.version, e.position, e.attributes, e.data"
-        database.define(
-            (
+
+        def define(connection: sqlite3.Connection) -> None:
+            connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {events} (position INTEGER PRIMARY KEY AUTOINCREMENT,"
                 " stream TEXT NOT NULL, version INTEGER NOT NULL, attributes BLOB NOT NULL, data BLOB,"
-                " UNIQUE (stream, version)) STRICT",
-                f"CREATE TABLE IF NOT EXISTS {outbox} (position INTEGER PRIMARY KEY) STRICT",
+                " UNIQUE (stream, version)) STRICT"
             )
-        )
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {outbox} (position INTEGER PRIMARY KEY) STRICT")
+
+        database.define(define)
         self._version = f"SELECT coalesce(max(version), 0) FROM {events} WHERE stream = ?"
         self._insert = f"INSERT INTO {events} (stream, version, attributes, data) VALUES (?, ?, ?, ?)"
         self._queue = f"INSERT INTO {outbox} (position) VALUES (?)"
