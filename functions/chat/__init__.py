@@ -1,0 +1,1 @@
+"""The command side of conversations: it owns a conversation's turns and what the model is told."""
