@@ -19,12 +19,11 @@ from functions._runtime.errors import BadGateway, Unauthorized, Unavailable
 from functions._runtime.ports import Clock, Identity
 from functions.gateway.recent import Recent
 from functions.gateway.single_flight import SingleFlight
-from functions.gateway.upstream import Upstream
+from functions.gateway.upstream import RETRY_AFTER_S, Upstream
 
 KEPT_S = 30.0
 REFUSED_KEPT_S = 5.0
 MOST_KEPT = 10_000
-RETRY_AFTER_S = 1
 
 _KEY = re.compile(r"hdl_[0-9a-f]{32}_[0-9A-Za-z]{43}", re.ASCII)
 _LONGEST_ANSWER_BYTES = 64 * 1024

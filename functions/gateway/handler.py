@@ -16,7 +16,7 @@ from functions._runtime.http import Handler, Request, Response, Route
 from functions.gateway.chat_request import ID, checked
 from functions.gateway.credentials import Credentials
 from functions.gateway.models import Models
-from functions.gateway.upstream import Upstream
+from functions.gateway.upstream import RETRY_AFTER_S, Upstream
 
 JSON = "application/json"
 _POSITION = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -104,7 +104,7 @@ class Gateway:
         if answer.status == 404:
             raise NotFound("There is no such conversation.")
         if answer.status != 200 or not _POSITION.fullmatch(position):
-            raise Unavailable("The conversation can't be read now; try again.", retry_after_s=1)
+            raise Unavailable("The conversation can't be read now; try again.", retry_after_s=RETRY_AFTER_S)
         return position
 
 

@@ -13,7 +13,7 @@ from functions._runtime.http import Request, Response
 from functions._runtime.ports import Clock
 from functions.gateway.credentials import Credentials
 from functions.gateway.single_flight import SingleFlight
-from functions.gateway.upstream import Upstream
+from functions.gateway.upstream import RETRY_AFTER_S, Upstream
 
 FRESH_S = 5.0
 _LONGEST_LIST_BYTES = 4 * 1024 * 1024
@@ -74,7 +74,7 @@ class Models:
         async with self.inference.ask("GET", "/v1/models", {"accept": "application/json"}) as answer:
             body = await answer.read(_LONGEST_LIST_BYTES)
         if answer.status != 200:
-            raise Unavailable("The model service isn't ready.", retry_after_s=1)
+            raise Unavailable("The model service isn't ready; try again.", retry_after_s=RETRY_AFTER_S)
         try:
             return {str(entry["id"]): _model(entry) for entry in orjson.loads(body)["data"]}
         except (ValueError, KeyError, TypeError):

@@ -43,15 +43,15 @@ class Settings:
 async def build(settings: Settings, ground: Ground) -> Function:
     """The front door over real servers."""
     patience = Patience(settings.first_byte_timeout_s, settings.heartbeat_s, settings.silence_timeout_s)
-    auth = Upstream(ground.http, settings.auth_url, OURS, patience)
-    inference = Upstream(ground.http, settings.inference_url, MODEL_SERVICE, patience)
+    auth = Upstream(ground.http, "The account service", settings.auth_url, OURS, patience)
+    inference = Upstream(ground.http, "The model service", settings.inference_url, MODEL_SERVICE, patience)
     credentials = Credentials(ground.identity, ExchangeAtAuth(auth), ground.clock)
     door = Gateway(
         credentials=credentials,
         models=Models(credentials, inference, ground.clock),
         inference=inference,
-        chat=Upstream(ground.http, settings.chat_url, OURS, patience),
-        history=Upstream(ground.http, settings.history_url, OURS, patience),
+        chat=Upstream(ground.http, "The conversation service", settings.chat_url, OURS, patience),
+        history=Upstream(ground.http, "The history service", settings.history_url, OURS, patience),
         auth=auth,
     )
     return Function(routes=door.routes(), render=openai_errors.rendered)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from functions._runtime.errors import BadGateway
+from functions._runtime.errors import BadGateway, Unavailable
 from functions._runtime.http import Response
 from functions.gateway.relay import relayed
 
+RETRY_AFTER_S = 1
 LONGEST_ERROR_BYTES = 64 * 1024
 LONGEST_ANSWER_BYTES = 32 * 1024 * 1024
 _PASSED_BACK = ("hadal-position", "retry-after", "cache-control")
@@ -82,25 +83,41 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """One server, at `url`."""
+    """One server, at `url`; `name` is what callers are told it is, who don't need to know where it is."""
 
     http: HttpClient
+    name: str
     url: str
     errors: ErrorForm
     patience: Patience
 
-    def ask(
+    @asynccontextmanager
+    async def ask(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
-    ) -> AbstractAsyncContextManager[Answer]:
-        """The server's own answer, whatever it is; raises as `HttpClient.stream` does."""
-        return self.http.stream(
-            method,
-            self.url + path,
-            headers={"accept-encoding": "identity", **headers},
-            body=body,
-            first_byte_s=self.patience.first_byte_s,
-            gap_s=self.patience.heartbeat_s,
-        )
+    ) -> AsyncIterator[Answer]:
+        """The server's own answer, whatever it is.
+
+        Raises:
+            Unavailable: the server can't be reached, or took too long.
+            BadGateway: it broke off, or answered with something that can't be read.
+        """
+        try:
+            async with self.http.stream(
+                method,
+                self.url + path,
+                headers={"accept-encoding": "identity", **headers},
+                body=body,
+                first_byte_s=self.patience.first_byte_s,
+                gap_s=self.patience.heartbeat_s,
+            ) as answer:
+                yield answer
+        except Unavailable:
+            message = f"{self.name} can't be reached, or took too long to answer; try again."
+            raise Unavailable(message, retry_after_s=RETRY_AFTER_S) from None
+        except BadGateway:
+            raise BadGateway(
+                f"{self.name} broke off, or answered with something that can't be read."
+            ) from None
 
     async def response(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
@@ -117,7 +134,7 @@ class Upstream:
                 error = await answer.read(LONGEST_ERROR_BYTES)
                 status, document = self.errors.answer(answer.status, error)
                 if status == 503:
-                    passed.setdefault("retry-after", "1")
+                    passed.setdefault("retry-after", str(RETRY_AFTER_S))
                 return Response.json(document, status, passed)
             kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind == "text/event-stream":
@@ -125,5 +142,5 @@ class Upstream:
                 events = relayed(answer, connection.pop_all(), silences, self.errors.event)
                 return Response.event_stream(events, passed)
             if kind != "application/json":
-                raise BadGateway("A server behind this one answered with something that isn't JSON.")
+                raise BadGateway("It is no JSON.")
             return Response(answer.status, await answer.read(LONGEST_ANSWER_BYTES), passed, kind)

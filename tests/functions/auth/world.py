@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,28 +22,12 @@ from functions.auth.handler import Auth
 from functions.auth.model import BootstrapToken, digest
 from functions.auth.signing_keys import Seal, SigningKeys
 from functions.auth.tokens import API_KEY, TOKEN_EXCHANGE, TokenEndpoint
+from tests.functions.clocks import SettableClock
 
 BOOTSTRAP_TOKEN = "bootstrap-" + "b" * 32
 CLIENT_SECRET = "client-" + "c" * 32
 SEAL_SECRET = "seal-" + "s" * 32
 ISSUER, AUDIENCE = "http://auth.hadal.svc.cluster.local", "hadal"
-
-
-@dataclass
-class SettableClock:
-    """Stands still until a test moves it."""
-
-    at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.at
-
-    def pass_s(self, seconds: float) -> None:
-        self.at += timedelta(seconds=seconds)
-
-    @property
-    def now_s(self) -> int:
-        return int(self.at.timestamp())
 
 
 @dataclass

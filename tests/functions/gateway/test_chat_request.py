@@ -166,32 +166,19 @@ _JSON = (
     | st.lists(_SCALARS, max_size=2)
     | st.dictionaries(st.sampled_from(["type", "id", "$gt"]), _SCALARS)
 )
-_FIELDS = st.sampled_from(
-    [
-        "model",
-        "messages",
-        "conversation",
-        "stream",
-        "stream_options",
-        "temperature",
-        "n",
-        "max_tokens",
-        "top_logprobs",
-        "logit_bias",
-        "stop",
-        "seed",
-        "response_format",
-        "tools",
-        "tool_choice",
-        "metadata",
-        "user",
-        "role",
-        "content",
-        "tool_calls",
-        "name",
-        "tool_call_id",
-    ]
-)
+_KNOWN = ["model", "messages", "conversation", "stream", "stream_options", "temperature", "n", "max_tokens"]
+_KNOWN += [
+    "top_logprobs",
+    "logit_bias",
+    "stop",
+    "seed",
+    "response_format",
+    "tools",
+    "tool_choice",
+    "metadata",
+]
+_KNOWN += ["user", "role", "content", "tool_calls", "name", "tool_call_id"]
+_FIELDS = st.sampled_from(_KNOWN)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine draws slowly

@@ -21,7 +21,7 @@ from functions.gateway.handler import Gateway
 from functions.gateway.models import Models
 from functions.gateway.service import MODEL_SERVICE, OURS
 from functions.gateway.upstream import Patience, Upstream
-from tests.functions.auth.world import SettableClock
+from tests.functions.clocks import SettableClock
 
 API_KEY = "hdl_" + "0" * 32 + "_" + "s" * 43
 JWT = "a.b.c"
@@ -154,15 +154,15 @@ class World:
             "POST http://chat/v1/chat/completions": Scripted.json(COMPLETION, hadal_position="7"),
         }
         patience = Patience(first_byte_s=30, heartbeat_s=15, silence_s=45)
-        auth = Upstream(self.servers, "http://auth", OURS, patience)
-        inference = Upstream(self.servers, "http://inference", MODEL_SERVICE, patience)
+        auth = Upstream(self.servers, "The auth", "http://auth", OURS, patience)
+        inference = Upstream(self.servers, "The inference", "http://inference", MODEL_SERVICE, patience)
         self.credentials = Credentials(Tokens(), ExchangeAtAuth(auth), self.clock)
         door = Gateway(
             credentials=self.credentials,
             models=Models(self.credentials, inference, self.clock),
             inference=inference,
-            chat=Upstream(self.servers, "http://chat", OURS, patience),
-            history=Upstream(self.servers, "http://history", OURS, patience),
+            chat=Upstream(self.servers, "The chat", "http://chat", OURS, patience),
+            history=Upstream(self.servers, "The history", "http://history", OURS, patience),
             auth=auth,
         )
         self.router = Router(door.routes())
