@@ -129,12 +129,6 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         help="the build of torch that the set-up, which runs before this, installs for the model service",
     )
     parser.add_argument(
-        "--torch",
-        choices=["auto", "cpu", "cuda"],
-        default="auto",
-        help="the build of torch that the set-up installs for the model service (default auto)",
-    )
-    parser.add_argument(
         "--overlay", type=Path, default=DEFAULT_OVERLAY, metavar="DIR", help="the manifests to run"
     )
     parser.add_argument(
@@ -157,9 +151,9 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(status))
         return 0
-    _table(status["services"], ("name", "state", "replicas", "wanted", "memory_mb", "requests"))
+    _table(status["services"], ("name", "state", "replicas", "waiting", "requests", "restarts", "memory_mb"))
     print()
-    _table(status["triggers"], ("name", "broker", "lag", "in_flight", "dead_letters"))
+    _table(status["triggers"], ("name", "broker", "lag", "waiting", "taken", "failed", "dead_letters"))
     return 0
 
 
@@ -169,7 +163,7 @@ def _dead_letters(arguments: argparse.Namespace) -> int:
 
 
 def _redeliver(arguments: argparse.Namespace) -> int:
-    _print(ask(_socket(arguments), "redeliver", id=arguments.id), arguments, ("id", "type", "trigger"))
+    _print(ask(_socket(arguments), "redeliver", id=arguments.id), arguments, ("redelivered",))
     return 0
 
 
