@@ -16,7 +16,7 @@ from .errors import BadResponse, BodyTooLarge, ConnectFailed, HttpError, TimedOu
 from .limits import Limits
 from .request import ReplyStream, Request
 from .response import ClientResponse
-from .server import Server, serve, serve_unix
+from .server import Server, bind, serve, serve_socket
 
 __all__ = [
     "BadResponse",
@@ -30,6 +30,7 @@ __all__ = [
     "Request",
     "Server",
     "TimedOut",
+    "bind",
     "serve",
-    "serve_unix",
+    "serve_socket",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+import socket
 
 from .connection import Connection, Handler
 from .head import Clock
 from .limits import Limits
 
+BACKLOG = 1024
 SWEEP_S = 1.0
 
 
@@ -40,16 +41,12 @@ class Server:
         if not self._connections:
             self._empty.set()
 
-    async def listen(self, host: str, port: int) -> None:
-        """Accept connections; `OSError` where the address can't be had."""
-        self._listener = await self.loop.create_server(lambda: Connection(self), host, port, backlog=1024)
-        self.port = self._listener.sockets[0].getsockname()[1]
-        self._empty.set()
-
-    async def listen_unix(self, path: Path) -> None:
-        """Accept connections of this user on a Unix socket."""
-        self._listener = await self.loop.create_unix_server(lambda: Connection(self), path)
-        path.chmod(0o600)  # noqa: ASYNC240  one system call
+    async def listen(self, listening: socket.socket) -> None:
+        """Accept connections of a socket that is bound."""
+        self._listener = await self.loop.create_server(
+            lambda: Connection(self), sock=listening, backlog=BACKLOG
+        )
+        self.port = listening.getsockname()[1]
         self._empty.set()
 
     async def close(self, grace_s: float = 0.0) -> None:
@@ -79,15 +76,22 @@ class Server:
             self._sweeper = self.loop.call_later(SWEEP_S, self._sweep)
 
 
+def bind(host: str, port: int) -> socket.socket:
+    """A socket on a TCP address, port 0 for a free one; `OSError` where the address can't be had.
+
+    It takes connections from now on, which wait for `serve_socket`.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
 async def serve(handler: Handler, host: str, port: int, *, limits: Limits | None = None) -> Server:
     """Serve `handler` on a TCP address; port 0 takes a free one, which `Server.port` tells."""
-    server = Server(handler, limits or Limits())
-    await server.listen(host, port)
-    return server
+    return await serve_socket(handler, bind(host, port), limits=limits)
 
 
-async def serve_unix(handler: Handler, path: Path, *, limits: Limits | None = None) -> Server:
-    """Serve `handler` on a Unix socket that only this user may open."""
+async def serve_socket(handler: Handler, listening: socket.socket, *, limits: Limits | None = None) -> Server:
+    """Serve `handler` on a socket that `bind` has made."""
     server = Server(handler, limits or Limits())
-    await server.listen_unix(path)
+    await server.listen(listening)
     return server

@@ -113,6 +113,13 @@ class Activator:
                 return response
         raise AssertionError("the last attempt returns or raises")
 
+    async def warm(self, service: str) -> None:
+        """Wait until the Service has a replica that is ready. `NoReplica`, `TimedOut`."""
+        if (revision := self._revisions.get(service)) is not None:
+            deadline_s = revision.service.progress_deadline_s
+            deadline = asyncio.get_running_loop().time() + deadline_s
+            revision.release(revision.take() or await _wait(revision, deadline, deadline_s))
+
     def idle_timeout_s(self, service: str) -> float | None:
         """The longest pause that an answer of the Service may make; None: any."""
         revision = self._revisions.get(service)

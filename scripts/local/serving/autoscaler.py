@@ -1,9 +1,10 @@
 """How many replicas: the rule of Knative's pod autoscaler (serving/pkg/autoscaler/scaling/autoscaler.go).
 
 Stable: the mean load of the window, over what one replica should bear. Panic: the same over a tenth of the
-window, when that asks for twice of what is there; while it lasts nothing is taken away. Two things differ on
-one machine: a request that finds no free replica counts at once, for a process starts in a fraction of a second
-and a look comes every two; and without a `max-scale` there are at most ten.
+window, when that asks for twice of what is there; while it lasts nothing is taken away.
+
+Two things differ on one machine: a request that finds no free replica counts at once, for a process starts
+in less than the two seconds between looks; and without a `max-scale` there are at most ten.
 """
 
 from __future__ import annotations

@@ -232,7 +232,7 @@ class Revision:
         self._restart()
 
     def _restart(self) -> None:
-        """Bring back what is needed: for those that wait, and for `min-scale`; the rest is asked for later."""
+        """Bring back what is needed: for those that wait, and for `min-scale`."""
         least = self.service.scaling.min_scale
         needed = max(least, self._autoscaler.at_once() if self._waiting else 0)
         if self._pending() < needed:
