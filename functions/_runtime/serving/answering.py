@@ -16,6 +16,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _QUERY_FIELDS = 100
+_CHUNKS_IN_A_ROW = 64
 
 
 class ClientLeft(Exception):
@@ -119,8 +120,13 @@ async def _departure(receive: Receive) -> None:
 
 async def _pump(chunks: AsyncIterator[bytes], send: Send) -> None:
     try:
+        count = 0
         async for chunk in chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            count += 1
+            if count % _CHUNKS_IN_A_ROW == 0:
+                # A stream that never waits would keep the loop, and the news that its client left, to itself.
+                await asyncio.sleep(0)
     finally:
         if isinstance(chunks, AsyncGenerator):
             await chunks.aclose()

@@ -7,6 +7,7 @@
 | the header, complete | 10 s | 408 (or closed in silence, where not a byte came) |
 | the body, a pause in it, or under 1 KB/s on the average | 10 s | 408 |
 | an answer that nobody reads | 60 s | closed |
+| the rest of a body that was answered before it had come | 64 MB | closed |
 | an idle connection | 75 s | closed |
 | two `Host` fields, or none in HTTP/1.1; everything that llhttp calls malformed | | 400 |
 
@@ -36,6 +37,8 @@ LEAST_BODY_BYTES_PER_S = 1024
 UNREAD_ANSWER_S = 60.0
 KEEP_ALIVE_S = 75
 WRITE_BUFFER_BYTES = 64 * 1024
+LINGER_S = 2.0
+DISCARDED_LIMIT_BYTES = 64 * 1024 * 1024
 
 
 class _Refused(Exception):
@@ -48,6 +51,9 @@ class _Refused(Exception):
 class GuardedProtocol(HttpToolsProtocol):
     """One connection. A single timer looks after all its deadlines, so that a request costs no timer."""
 
+    stall_s = STALL_S
+    unread_answer_s = UNREAD_ANSWER_S
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.app = hosted().application
@@ -55,6 +61,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.ws_protocol_class = None
         self.access_log = False  # the application writes its own
         self._is_deaf = False
+        self._has_begun = False
         self._is_in_head = True
         self._head_bytes = 0
         self._hosts = 0
@@ -72,8 +79,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if connection is not None:
             # The kernel's own buffer grows to megabytes for a slow reader, and holds nothing back until then.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WRITE_BUFFER_BYTES)
-        self._due = self.loop.time() + STALL_S
-        self._timer = self.loop.call_later(STALL_S, self._look)
+        self._due = self.loop.time() + self.stall_s
+        self._timer = self.loop.call_later(self.stall_s, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, whoever ended it."""
@@ -110,9 +117,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request's first byte: the rest of its header is due."""
         super().on_message_begin()
-        self._is_in_head = True
+        self._has_begun = self._is_in_head = True
         self._head_bytes = self._hosts = 0
-        self._due = self.loop.time() + STALL_S
+        self._due = self.loop.time() + self.stall_s
 
     def on_url(self, url: bytes) -> None:
         """A part of the target."""
@@ -135,15 +142,17 @@ class GuardedProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._body_bytes = 0
         self._body_began = self.loop.time()
-        self._due = self._body_began + STALL_S
+        self._due = self._body_began + self.stall_s
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         super().on_body(body)
         self._body_bytes += len(body)
+        if self.cycle.response_complete and self._body_bytes > DISCARDED_LIMIT_BYTES:
+            self.transport.abort()
         earned_s = self._body_bytes / LEAST_BODY_BYTES_PER_S
-        self._due = min(self.loop.time(), self._body_began + earned_s) + STALL_S
+        self._due = min(self.loop.time(), self._body_began + earned_s) + self.stall_s
 
     def on_message_complete(self) -> None:
         """The request is there as a whole: nothing is due."""
@@ -165,29 +174,24 @@ class GuardedProtocol(HttpToolsProtocol):
     def _look(self) -> None:
         now = self.loop.time()
         self._timer = None
-        if self._unread_since is not None and now >= self._unread_since + UNREAD_ANSWER_S:
+        if self._unread_since is not None and now >= self._unread_since + self.unread_answer_s:
             self.transport.abort()
             return
         if self._due is not None and now >= self._due:
             if self._is_served() and (self.flow.read_paused or not self.cycle.more_body):
                 # We don't read, or the next request has begun behind one in progress: not the client's fault.
-                self._due = now + STALL_S
+                self._due = now + self.stall_s
             else:
                 self._stalled()
                 return
-        wake = now + STALL_S if self._due is None else min(self._due, now + STALL_S)
+        wake = now + self.stall_s if self._due is None else min(self._due, now + self.stall_s)
         self._timer = self.loop.call_at(wake, self._look)
 
     def _stalled(self) -> None:
-        if self._is_in_head and self._head_bytes == 0 and self.url_is_absent:
+        if not self._has_begun:
             self.transport.close()
         else:
-            self._refuse(RequestTimeout(f"The rest of the request didn't come within {STALL_S:.0f} s."))
-
-    @property
-    def url_is_absent(self) -> bool:
-        """Whether not even a target has come since the connection began."""
-        return self.scope is None
+            self._refuse(RequestTimeout(f"The rest of the request didn't come within {self.stall_s:.0f} s."))
 
     def _is_served(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -195,6 +199,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, problem: Problem) -> None:
         """Answer with `problem` if an answer can still be given, and close."""
         self._is_deaf = True
+        self._due = None
         if self._is_served():
             if not self.cycle.more_body:
                 self.cycle.keep_alive = (
@@ -207,7 +212,10 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.transport.abort()
                 return
         self.transport.write(_written(problem))
-        self.transport.close()
+        # Closing while the client still sends would reset the connection, and the answer might be lost
+        # with it (RFC 9112, 9.6): so only our half is closed, and what comes is thrown away for a while.
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.abort)
 
 
 def _written(problem: Problem) -> bytes:

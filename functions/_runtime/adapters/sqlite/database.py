@@ -66,7 +66,7 @@ class Database:
         self._thread = threading.Thread(target=self._write_all, name="sqlite-writer", daemon=True)
         self._thread.start()
 
-    def define(self, work: Work[object]) -> None:
+    def define(self, work: Work[T]) -> T:
         """Let `work` make tables and indexes that aren't there yet; blocks, so it belongs to the start.
 
         Raises:
@@ -76,7 +76,7 @@ class Database:
             connection = self._connect()
             with connection:  # commits, or takes back
                 connection.execute("BEGIN IMMEDIATE")
-                work(connection)
+                return work(connection)
         except sqlite3.Error:
             raise Unavailable(_AWAY) from None
 

@@ -26,8 +26,7 @@ class SqliteDocuments:
         self._database = database
         self._table = table = f"{collection}_documents"
         self._indexes = tuple(_checked(index) for index in indexes)
-        self._kept: tuple[str, ...] = ()
-        database.define(self._define)
+        self._kept = database.define(self._define)
         columns = "".join(f", by_{index}" for index in self._kept)
         updates = "".join(f", by_{index} = excluded.by_{index}" for index in self._kept)
         self._get = f"SELECT version, body FROM {table} WHERE key = ?"
@@ -77,16 +76,14 @@ class SqliteDocuments:
         """Remove the document."""
         await self._database.write(lambda connection: connection.execute(self._delete, (key,)))
 
-    def _define(self, connection: sqlite3.Connection) -> None:
+    def _define(self, connection: sqlite3.Connection) -> tuple[str, ...]:
+        """Make what isn't there yet; return the fields that have a column, whoever declared them."""
         table = self._table
         connection.execute(
             f"CREATE TABLE IF NOT EXISTS {table}"
             " (key TEXT PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL) STRICT"
         )
         there = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-        # An index that another declared is kept right too.
-        others = [column[3:] for column in there if column.startswith("by_")]
-        self._kept = tuple(dict.fromkeys((*others, *self._indexes)))
         for index in self._indexes:
             column = f"by_{index}"
             if column not in there:
@@ -95,6 +92,8 @@ class SqliteDocuments:
                 values = [(_indexed(orjson.loads(body), index), key) for key, body in rows]
                 connection.executemany(f"UPDATE {table} SET {column} = ? WHERE key = ?", values)
             connection.execute(f"CREATE INDEX IF NOT EXISTS {table}_{column} ON {table} ({column}, key)")
+        others = [column.removeprefix("by_") for column in there if column.startswith("by_")]
+        return tuple(dict.fromkeys((*others, *self._indexes)))
 
     def _indexed(self, body: Mapping[str, Any]) -> list[str | None]:
         return [_indexed(body, index) for index in self._kept]
