@@ -108,7 +108,9 @@ def read_metadata(body: Mapping[str, Any]) -> dict[str, str]:
 
 def read_items(body: Mapping[str, Any], ids: Ids) -> list[Item]:
     """The member `items`: messages, in the form of OpenAI's Responses API, to start a conversation with."""
-    items = body.get("items") or []
+    items = body.get("items")
+    if items is None:
+        return []
     if not isinstance(items, list) or len(items) > MAX_ITEMS:
         raise BadRequest(f"items should be a list of at most {MAX_ITEMS} messages.", param="items")
     return [_item(each, f"items[{index}]", ids) for index, each in enumerate(items)]
