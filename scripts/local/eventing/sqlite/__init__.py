@@ -1,0 +1,3 @@
+"""The Broker's storage in one SQLite file."""
+
+from __future__ import annotations
