@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -146,7 +146,10 @@ class FragileStore:
 
 
 class World:
-    """One replica of `chat`; give another one the same store and clock."""
+    """One replica of `chat`; give another one the same store and clock.
+
+    `reached` stands between the replica and its store.
+    """
 
     def __init__(
         self,
@@ -156,12 +159,13 @@ class World:
         model: FakeModel | None = None,
         threshold_tokens: int = 3_000,
         deadline_s: float = DEADLINE_S,
+        reached: Callable[[Any], Any] = lambda port: port,
     ) -> None:
         self.store = store or MemoryStore()
         self.clock = clock or SettableClock()
         self.model = model or FakeModel()
         self.background = Background()
-        self.events = FragileStore(self.store.event_store("conversations"))
+        self.events = FragileStore(reached(self.store.event_store("conversations")))
         self.snapshots = Snapshots(self.store.documents("conversation_snapshots"))
         ids, callers = SystemIds(), Callers()
         self.conversations = Conversations(
@@ -173,7 +177,7 @@ class World:
         )
         turn = TakeTurn(callers, self.conversations, answering, self.clock, ids, deadline_s)
         self.expire_turns = ExpireTurns(
-            self.events, self.store.documents("open_turns"), self.conversations, self.clock
+            self.events, reached(self.store.documents("open_turns")), self.conversations, self.clock
         )
         feed = Feed(callers, self.conversations, self.events)
         self.chat = Chat(callers, self.conversations, turn, feed, self.expire_turns, ids)
