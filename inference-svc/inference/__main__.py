@@ -1,0 +1,48 @@
+"""`python -m inference`: serve one model. `--help` lists the settings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+
+import uvloop
+
+from inference.checkpoint.errors import CheckpointError
+from inference.checkpoint.locate import check_model_id
+from inference.logs import set_up_logging
+from inference.server import serve
+from inference.settings import Settings, SettingsError, read_settings
+
+
+def _checked_settings() -> Settings:
+    """The settings, of a model that can be there.
+
+    Raises:
+        SettingsError: bad settings.
+        CheckpointError: a path that leads to no model.
+    """
+    settings = read_settings(sys.argv[1:], os.environ)
+    check_model_id(settings.model_id)
+    return settings
+
+
+def main() -> int:
+    """Run the service; the exit status is 2 for settings or a model that can't be used."""
+    try:
+        settings = _checked_settings()
+    except (SettingsError, CheckpointError) as error:
+        for line in str(error).splitlines():
+            print(f"inference: {line}", file=sys.stderr)  # noqa: T201 (before there is a log)
+        return 2
+    set_up_logging(settings.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve(settings))
+
+
+if __name__ == "__main__":
+    status = main()
+    logging.shutdown()
+    # The engine's thread may be inside native code, which Python's own way out would tear down.
+    os._exit(status)

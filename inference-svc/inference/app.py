@@ -1,0 +1,21 @@
+"""The HTTP application: every route around one `Serving`."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from inference.http import error_middleware
+from inference.routes_openai import OpenAiRoutes
+from inference.routes_operations import OperationsRoutes
+from inference.routes_tgi import TgiRoutes
+from inference.serving import Serving
+
+
+def make_app(serving: Serving, payload_limit_bytes: int) -> web.Application:
+    """Mount all routes. Run it with `handler_cancellation`: a client that leaves then ends its generation."""
+    app = web.Application(
+        middlewares=[error_middleware(serving.metrics)], client_max_size=payload_limit_bytes
+    )
+    for routes in (TgiRoutes(serving), OpenAiRoutes(serving), OperationsRoutes(serving)):
+        app.add_routes(routes.routes())
+    return app

@@ -1,0 +1,1 @@
+"""What turns prompts into tokens, behind the port in `port.py`."""

@@ -1,0 +1,123 @@
+"""The engine's port: token ids go in, token ids come out, one event at a time.
+
+Text, stop strings, chat templates and HTTP are not the engine's business. An engine may serve one request
+after the other or many in one batch; callers can't tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class FinishReason(StrEnum):
+    """Why a generation ended, in TGI's words."""
+
+    LENGTH = "length"
+    EOS_TOKEN = "eos_token"  # noqa: S105 (a reason's name, not a credential)
+    STOP_SEQUENCE = "stop_sequence"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen; greedy unless `do_sample`. The neutral values stand here as defaults."""
+
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    typical_p: float = 1.0
+    repetition_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """A checked request: the prompt and the new tokens together fit into the engine's context."""
+
+    prompt_ids: tuple[int, ...]
+    max_new_tokens: int
+    sampling: Sampling = Sampling()
+    top_n_tokens: int = 0
+    prefill_logprobs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token id and its natural-log probability under the model's own, unfiltered distribution."""
+
+    id: int
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """The request has left the queue. First event of every generation, once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilled:
+    """One log probability a prompt token (none for the first); only where they were asked for."""
+
+    logprobs: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One generated token. The last one names the reason; an end-of-sequence token is itself an event."""
+
+    id: int
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
+    finish_reason: FinishReason | None = None
+
+
+EngineEvent = Scheduled | Prefilled | Token
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDescription:
+    """What is loaded, for `/info` and the line printed at start."""
+
+    engine: str
+    dtype: str
+    device: str
+    context_tokens: int
+    dtype_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """How many requests generate now, and how many wait for their turn."""
+
+    running: int
+    waiting: int
+
+
+class Engine(Protocol):
+    """Generates tokens for one or many requests at once."""
+
+    @property
+    def description(self) -> EngineDescription:
+        """What is loaded and how."""
+        ...
+
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent, None]:
+        """Yield the events of one generation; closing the generator cancels it within one step.
+
+        Raises:
+            GenerationFailedError: the model could not compute this request; others are not affected.
+        """
+        ...
+
+    def load(self) -> EngineLoad:
+        """Tell how busy the engine is at this moment."""
+        ...
+
+    def close(self) -> None:
+        """Stop after the running step; called once, when nothing generates any more."""
+        ...

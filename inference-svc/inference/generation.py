@@ -1,0 +1,179 @@
+"""One generation: the engine's tokens become text, stop sequences end it, and its times are kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from inference.detokenizer import Detokenizer
+from inference.engine.port import Engine, FinishReason, GenerationRequest, Prefilled, Scheduled, Token
+from inference.errors import IncompleteGenerationError
+from inference.stopping import StopSequences
+from inference.tokenizer import TextTokenizer
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class AlternativeToken:
+    """One of the most likely tokens at a place."""
+
+    id: int
+    text: str
+    logprob: float
+    special: bool
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a generation ended. `text` includes the stop sequence that ended it, `visible_text` doesn't."""
+
+    finish_reason: FinishReason
+    text: str
+    visible_text: str
+    generated_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedToken:
+    """A token with the text that it completes.
+
+    `text` is the token's own contribution; `released` is what may be shown of the answer by now, with
+    possible beginnings of a stop sequence held back. The last token carries the `end`.
+    """
+
+    id: int
+    text: str
+    logprob: float
+    special: bool
+    released: str
+    top: tuple[AlternativeToken, ...] = ()
+    end: End | None = None
+
+
+@dataclass(slots=True)
+class Timings:
+    """Moments of one request on a monotonic clock, in seconds."""
+
+    arrived_s: float
+    queued_s: float = 0.0
+    started_s: float = 0.0
+    ended_s: float = 0.0
+
+    @property
+    def total_s(self) -> float:
+        """From arrival to the last token."""
+        return self.ended_s - self.arrived_s
+
+    @property
+    def validation_s(self) -> float:
+        """Reading, checking, tokenizing."""
+        return self.queued_s - self.arrived_s
+
+    @property
+    def queue_s(self) -> float:
+        """Waiting for the engine."""
+        return self.started_s - self.queued_s
+
+    @property
+    def inference_s(self) -> float:
+        """From leaving the queue to the last token."""
+        return self.ended_s - self.started_s
+
+
+@dataclass(slots=True)
+class Generation:
+    """One request on its way through the engine. `tokens` is iterated once.
+
+    `on_end` is told once, when the last token has come; not for a generation that was given up or failed.
+    """
+
+    engine: Engine
+    tokenizer: TextTokenizer
+    request: GenerationRequest
+    stop: tuple[str, ...]
+    timings: Timings
+    clock: Clock
+    on_end: Callable[[Generation, End], None]
+    prefill_logprobs: tuple[float | None, ...] = ()
+
+    @property
+    def prompt_tokens(self) -> int:
+        """How many tokens the model read."""
+        return len(self.request.prompt_ids)
+
+    async def tokens(self) -> AsyncGenerator[GeneratedToken, None]:
+        """Yield the tokens; closing the generator cancels the engine's work.
+
+        Raises:
+            GenerationFailedError: the engine gave up.
+            IncompleteGenerationError: the engine's stream ended too early.
+        """
+        text_of = _TextOfTokens(self.tokenizer, self.stop)
+        self.timings.queued_s = self.clock()
+        async with aclosing(self.engine.generate(self.request)) as events:
+            async for event in events:
+                match event:
+                    case Scheduled():
+                        self.timings.started_s = self.clock()
+                    case Prefilled():
+                        self.prefill_logprobs = event.logprobs
+                    case Token():
+                        token = text_of.take(event)
+                        if token.end:
+                            self._finish(token.end)
+                        yield token
+                        if token.end:
+                            return
+        raise IncompleteGenerationError("Incomplete generation")
+
+    async def complete(self) -> list[GeneratedToken]:
+        """Run to the end and return every token; the last one carries the end."""
+        async with aclosing(self.tokens()) as tokens:
+            return [token async for token in tokens]
+
+    def _finish(self, end: End) -> None:
+        self.timings.ended_s = self.clock()
+        self.on_end(self, end)
+
+
+class _TextOfTokens:
+    """Gives each token its text, and knows when the text has ended."""
+
+    def __init__(self, tokenizer: TextTokenizer, stop: tuple[str, ...]) -> None:
+        self._tokenizer = tokenizer
+        self._detokenizer = Detokenizer(tokenizer)
+        self._stops = StopSequences(stop)
+        self._visible: list[str] = []
+        self._count = 0
+
+    def take(self, token: Token) -> GeneratedToken:
+        self._count += 1
+        special = self._tokenizer.is_special(token.id)
+        text = self._detokenizer.push(token.id)
+        if token.finish_reason:
+            text += self._detokenizer.flush()
+        release = self._stops.push(text)
+        reason = FinishReason.STOP_SEQUENCE if release.matched else token.finish_reason
+        released = release.text
+        if reason and not release.matched:
+            released += self._stops.flush()
+        self._visible.append(released)
+        return GeneratedToken(
+            id=token.id,
+            text=self._tokenizer.token_text(token.id) if special else text,
+            logprob=token.logprob,
+            special=special,
+            released=released,
+            top=tuple(self._alternative(other.id, other.logprob) for other in token.top),
+            end=self._end(reason, release.matched) if reason else None,
+        )
+
+    def _end(self, reason: FinishReason, matched: str | None) -> End:
+        visible = "".join(self._visible)
+        return End(reason, visible + (matched or ""), visible, self._count)
+
+    def _alternative(self, token_id: int, logprob: float) -> AlternativeToken:
+        special = self._tokenizer.is_special(token_id)
+        return AlternativeToken(token_id, self._tokenizer.token_text(token_id), logprob, special)

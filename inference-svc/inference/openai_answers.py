@@ -1,0 +1,109 @@
+"""The OpenAI routes' answers, in the form that TGI 3 gives them."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from inference.engine.port import FinishReason
+from inference.generation import AlternativeToken, GeneratedToken
+
+Json = dict[str, Any]
+_OPENAI_REASONS = {
+    FinishReason.LENGTH: "length",
+    FinishReason.EOS_TOKEN: "stop",
+    FinishReason.STOP_SEQUENCE: "stop",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens read and generated; usages add up."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens
+        )
+
+    def json(self) -> Json:
+        """OpenAI's `usage`."""
+        total = self.prompt_tokens + self.completion_tokens
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": total,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFrame:
+    """What all parts of one answer have in common. `kind` is `chat.completion` or `text_completion`."""
+
+    kind: str
+    model: str
+    system_fingerprint: str
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def json(self, choices: list[Json], usage: Usage | None, *, chunk: bool) -> Json:
+        """The answer, or one chunk of it, around its choices."""
+        chat = self.kind == "chat.completion"
+        return {
+            "id": f"{'chatcmpl' if chat else 'cmpl'}-{self.id}",
+            "object": f"{self.kind}.chunk" if chat and chunk else self.kind,
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": self.system_fingerprint,
+            "choices": choices,
+            "usage": usage.json() if usage else None,
+        }
+
+
+def finish_reason(token: GeneratedToken) -> str | None:
+    """OpenAI's word for why the generation ended with this token; None where it goes on."""
+    return _OPENAI_REASONS[token.end.finish_reason] if token.end else None
+
+
+def chat_choice(tokens: list[GeneratedToken], *, logprobs: bool) -> Json:
+    """The one choice of a whole chat answer."""
+    last = tokens[-1]
+    content = last.end.visible_text if last.end else ""
+    return {
+        "index": 0,
+        "message": {"role": "assistant", "content": content},
+        "logprobs": _logprobs(tokens) if logprobs else None,
+        "finish_reason": finish_reason(last),
+    }
+
+
+def chat_chunk_choice(tokens: list[GeneratedToken], *, first: bool, logprobs: bool) -> Json:
+    """The choice of one chunk: what these tokens have released."""
+    delta = {"role": "assistant"} if first else {}
+    return {
+        "index": 0,
+        "delta": {**delta, "content": "".join(token.released for token in tokens)},
+        "logprobs": _logprobs(tokens) if logprobs else None,
+        "finish_reason": finish_reason(tokens[-1]),
+    }
+
+
+def completion_choice(index: int, text: str, reason: str | None) -> Json:
+    """A choice of `/v1/completions`, whole or as a chunk."""
+    return {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
+
+
+def _logprobs(tokens: list[GeneratedToken]) -> Json:
+    return {"content": [_logprob(token) for token in tokens if not token.special]}
+
+
+def _logprob(token: GeneratedToken) -> Json:
+    return {**_token(token), "top_logprobs": [_token(other) for other in token.top]}
+
+
+def _token(token: GeneratedToken | AlternativeToken) -> Json:
+    return {"token": token.text, "logprob": token.logprob, "bytes": list(token.text.encode())}

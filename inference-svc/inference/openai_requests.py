@@ -1,0 +1,144 @@
+"""The OpenAI routes' requests, read from JSON into TGI's parameters.
+
+Differences from TGI, each towards OpenAI's own meaning: `presence_penalty` is OpenAI's (TGI turns it into a
+repetition penalty), `top_p: 1` is no restriction, and `n` above 1 and `tools` are refused rather than
+ignored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from inference.errors import SuffixNotSupportedError, ToolError, ValidationError
+from inference.json_fields import U64_MAX, JsonFields
+from inference.parameters import GenerateParameters
+
+_PASSED_ON = ("name", "tool_call_id", "tool_calls", "reasoning_content")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """`POST /v1/chat/completions`."""
+
+    messages: tuple[dict[str, Any], ...]
+    parameters: GenerateParameters
+    logprobs: bool
+    stream: bool
+    include_usage: bool
+
+    @classmethod
+    def of(cls, fields: JsonFields) -> ChatRequest:
+        """Read a request.
+
+        Raises:
+            ValidationError: a field of the wrong type, or one that isn't served.
+            ToolError: tools that the model might call.
+        """
+        _refuse_unserved(fields)
+        fields.require("messages")
+        messages = tuple(
+            _message(JsonFields.of(message, f"messages[{index}]"))
+            for index, message in enumerate(fields.array("messages"))
+        )
+        if not messages:
+            raise ValidationError("`messages` must hold at least one message")
+        logprobs = fields.flag("logprobs")
+        top_logprobs = fields.integer("top_logprobs")
+        if top_logprobs and not logprobs:
+            raise ValidationError("`top_logprobs` needs `logprobs` to be true")
+        stream, include_usage = _streaming(fields)
+        parameters = replace(_sampling_parameters(fields), top_n_tokens=top_logprobs)
+        return cls(messages, parameters, logprobs, stream, include_usage)
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """`POST /v1/completions`."""
+
+    prompts: tuple[str, ...]
+    parameters: GenerateParameters
+    stream: bool
+    include_usage: bool
+
+    @classmethod
+    def of(cls, fields: JsonFields) -> CompletionRequest:
+        """Read a request.
+
+        Raises:
+            ValidationError: a field of the wrong type, or one that isn't served.
+            SuffixNotSupportedError: `suffix`.
+        """
+        if fields.has("suffix"):
+            raise SuffixNotSupportedError(
+                "Suffix is not supported and can be achieved by preprocessing the prompt."
+            )
+        _refuse_unserved(fields)
+        fields.require("prompt")
+        prompts = fields.texts("prompt")
+        if not prompts:
+            raise ValidationError("`prompt` must hold at least one text")
+        stream, include_usage = _streaming(fields)
+        return cls(prompts, _sampling_parameters(fields), stream, include_usage)
+
+
+def _refuse_unserved(fields: JsonFields) -> None:
+    if (fields.integer("n") or 1) != 1:
+        raise ValidationError("`n` must be 1: one answer a request")
+    if fields.values.get("tools") and fields.values.get("tool_choice") != "none":
+        raise ToolError('tools are not supported; send no `tools`, or `tool_choice: "none"`')
+    if fields.has("response_format") and fields.object("response_format").text("type") != "text":
+        raise ValidationError("grammar is not supported")
+
+
+def _sampling_parameters(fields: JsonFields) -> GenerateParameters:
+    """As in TGI: greedy only where the temperature is 0."""
+    temperature = fields.number("temperature")
+    top_p = fields.number("top_p")
+    limit = "max_completion_tokens" if fields.has("max_completion_tokens") else "max_tokens"
+    return GenerateParameters(
+        temperature=temperature or None,
+        top_p=None if top_p == 1 or temperature == 0 else top_p,
+        do_sample=temperature != 0,
+        repetition_penalty=fields.number("repetition_penalty"),
+        frequency_penalty=fields.number("frequency_penalty"),
+        presence_penalty=fields.number("presence_penalty"),
+        max_new_tokens=fields.integer(limit),
+        stop=fields.texts("stop"),
+        seed=fields.integer("seed", 0, U64_MAX),
+    )
+
+
+def _streaming(fields: JsonFields) -> tuple[bool, bool]:
+    return fields.flag("stream"), fields.object("stream_options").flag("include_usage")
+
+
+def _message(fields: JsonFields) -> dict[str, Any]:
+    """A message as chat templates know it: content is text, and there is no role `developer`."""
+    fields.require("role")
+    role = fields.text("role")
+    message: dict[str, Any] = {
+        "role": "system" if role == "developer" else role,
+        "content": _content(fields),
+    }
+    return message | {name: fields.values[name] for name in _PASSED_ON if fields.has(name)}
+
+
+def _content(fields: JsonFields) -> str:
+    """Text as it is; text parts one after the other, as in TGI."""
+    content = fields.values.get("content")
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        raise ValidationError(f"`{fields.name('content')}` must be a string or a list of parts")
+    parts = [JsonFields.of(part, fields.name(f"content[{index}]")) for index, part in enumerate(content)]
+    return "".join(_part_text(part) for part in parts)
+
+
+def _part_text(part: JsonFields) -> str:
+    kind = part.text("type")
+    if kind != "text":
+        modality = (kind or "unknown").removesuffix("_url").removeprefix("input_")
+        raise ValidationError(f"{modality} modality is not supported")
+    part.require("text")
+    return part.text("text") or ""

@@ -1,0 +1,166 @@
+"""TGI's `GenerateParameters`: read from JSON, and checked with TGI's rules and wording.
+
+Source: the validation of TGI's router (version 3) and its OpenAPI document.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+from inference.engine.port import Sampling
+from inference.errors import ValidationError
+from inference.json_fields import U64_MAX, JsonFields
+from inference.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateParameters:
+    """What a caller asks for; None where they left the choice to the service."""
+
+    best_of: int | None = None
+    temperature: float | None = None
+    repetition_penalty: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    typical_p: float | None = None
+    do_sample: bool = False
+    max_new_tokens: int | None = None
+    return_full_text: bool | None = None
+    stop: tuple[str, ...] = ()
+    truncate: int | None = None
+    watermark: bool = False
+    details: bool = False
+    decoder_input_details: bool = False
+    seed: int | None = None
+    top_n_tokens: int | None = None
+    grammar: bool = False
+    adapter_id: str | None = None
+    drawn_seed: int = field(default_factory=lambda: secrets.randbits(63))
+
+    @classmethod
+    def of(cls, fields: JsonFields) -> GenerateParameters:
+        """Read `parameters` of TGI's own routes; fields that it doesn't know are ignored."""
+        return cls(
+            best_of=fields.integer("best_of"),
+            temperature=fields.number("temperature"),
+            repetition_penalty=fields.number("repetition_penalty"),
+            frequency_penalty=fields.number("frequency_penalty"),
+            top_k=fields.integer("top_k", -(2**31), 2**31 - 1),
+            top_p=fields.number("top_p"),
+            typical_p=fields.number("typical_p"),
+            do_sample=fields.flag("do_sample"),
+            max_new_tokens=fields.integer("max_new_tokens"),
+            return_full_text=fields.flag("return_full_text") if fields.has("return_full_text") else None,
+            stop=fields.texts("stop"),
+            truncate=fields.integer("truncate"),
+            watermark=fields.flag("watermark"),
+            details=fields.flag("details"),
+            decoder_input_details=fields.flag("decoder_input_details"),
+            seed=fields.integer("seed", 0, U64_MAX),
+            top_n_tokens=fields.integer("top_n_tokens"),
+            grammar=fields.has("grammar"),
+            adapter_id=fields.text("adapter_id"),
+        )
+
+    @property
+    def samples(self) -> bool:
+        """Whether tokens are drawn: asked for outright, or by any setting that only makes sense so."""
+        shaping = (self.temperature, self.top_k, self.top_p, self.typical_p)
+        return self.do_sample or any(value is not None for value in shaping)
+
+    def check(self, limits: Limits) -> None:
+        """Hold every field to its range.
+
+        Raises:
+            ValidationError: the first field that is out of range, in TGI's order and words.
+        """
+        self._check_best_of(limits)
+        for wrong, message in self._ranges():
+            if wrong:
+                raise ValidationError(message)
+        self._check_stop(limits)
+        if self.top_n_tokens is not None and self.top_n_tokens > limits.max_top_n_tokens:
+            raise ValidationError(
+                f"`top_n_tokens` must be >= 0 and <= {limits.max_top_n_tokens}. Given: {self.top_n_tokens}"
+            )
+        if self.truncate is not None and not 0 < self.truncate <= limits.max_input_tokens:
+            raise ValidationError(
+                f"`truncate` must be strictly positive and less than {limits.max_input_tokens}. "
+                f"Given: {self.truncate}"
+            )
+        self._check_supported()
+
+    def _check_best_of(self, limits: Limits) -> None:
+        best_of = 1 if self.best_of is None else self.best_of
+        if limits.max_best_of == 1 and best_of != 1:
+            raise ValidationError("`best_of` != 1 is not allowed for this endpoint")
+        if not 0 < best_of <= limits.max_best_of:
+            raise ValidationError(f"`best_of` must be > 0 and <= {limits.max_best_of}. Given: {best_of}")
+        if best_of > 1 and not self.samples:
+            raise ValidationError("you must use sampling when `best_of` is > 1")
+        if best_of > 1 and self.seed is not None:
+            raise ValidationError("`seed` must not be set when `best_of` > 1")
+
+    def _ranges(self) -> tuple[tuple[bool, str], ...]:
+        """(whether it is wrong, what TGI says then), for the fields whose range is fixed."""
+        top_p, typical_p, repetition = self.top_p, self.typical_p, self.repetition_penalty
+        frequency, presence = self.frequency_penalty, self.presence_penalty
+        return (
+            (
+                self.temperature is not None and self.temperature <= 0,
+                "`temperature` must be strictly positive",
+            ),
+            (repetition is not None and repetition <= 0, "`repetition_penalty` must be strictly positive"),
+            (
+                frequency is not None and not -2 <= frequency <= 2,
+                "`frequency_penalty` must be >= -2.0 and <= 2.0",
+            ),
+            (
+                presence is not None and not -2 <= presence <= 2,
+                "`presence_penalty` must be >= -2.0 and <= 2.0",
+            ),
+            (top_p is not None and not 0 < top_p < 1, "`top_p` must be > 0.0 and < 1.0"),
+            (typical_p is not None and not 0 < typical_p < 1, "`typical_p` must be > 0.0 and < 1.0"),
+            (self.top_k is not None and self.top_k <= 0, "`top_k` must be strictly positive"),
+            (self.max_new_tokens == 0, "`max_new_tokens` must be strictly positive"),
+        )
+
+    def _check_stop(self, limits: Limits) -> None:
+        if len(self.stop) > limits.max_stop_sequences:
+            raise ValidationError(
+                f"`stop` supports up to {limits.max_stop_sequences} stop sequences. Given: {len(self.stop)}"
+            )
+        if "" in self.stop:
+            raise ValidationError("`stop` sequences cannot be empty")
+
+    def _check_supported(self) -> None:
+        """Refuse what this engine doesn't do, rather than ignore it."""
+        if self.grammar:
+            raise ValidationError("grammar is not supported")
+        if self.watermark:
+            raise ValidationError("watermark is not supported")
+        if self.adapter_id is not None:
+            raise ValidationError("`adapter_id` is not supported: no adapters are loaded")
+
+    @property
+    def reported_seed(self) -> int | None:
+        """The seed that would give the same tokens again; none for a greedy choice."""
+        return self.sampling().seed if self.samples else None
+
+    def sampling(self) -> Sampling:
+        """The engine's form, defaults filled in; where no seed was given, one is drawn once per object."""
+        neutral = Sampling()
+        return Sampling(
+            do_sample=self.samples,
+            temperature=self.temperature or neutral.temperature,
+            top_k=self.top_k or neutral.top_k,
+            top_p=self.top_p or neutral.top_p,
+            typical_p=self.typical_p or neutral.typical_p,
+            repetition_penalty=self.repetition_penalty or neutral.repetition_penalty,
+            frequency_penalty=self.frequency_penalty or neutral.frequency_penalty,
+            presence_penalty=self.presence_penalty or neutral.presence_penalty,
+            seed=self.drawn_seed if self.seed is None else self.seed,
+        )

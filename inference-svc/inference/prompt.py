@@ -1,0 +1,65 @@
+"""From a text and its parameters to a request that the engine can take."""
+
+from __future__ import annotations
+
+import asyncio
+
+from inference.engine.port import GenerationRequest
+from inference.errors import ValidationError
+from inference.limits import Limits
+from inference.parameters import GenerateParameters
+from inference.tokenizer import Encoding, TextTokenizer
+
+LONG_TEXT_CHARACTERS = 16_384  # tokenized off the event loop: about 5 ms of work and more
+
+
+async def tokenize(tokenizer: TextTokenizer, text: str, add_special_tokens: bool) -> Encoding:
+    """Split a text, without holding up the event loop for a long one."""
+    if len(text) < LONG_TEXT_CHARACTERS:
+        return tokenizer.encode(text, add_special_tokens)
+    return await asyncio.to_thread(tokenizer.encode, text, add_special_tokens)
+
+
+async def engine_request(
+    text: str,
+    parameters: GenerateParameters,
+    limits: Limits,
+    tokenizer: TextTokenizer,
+    add_special_tokens: bool,
+) -> GenerationRequest:
+    """Check a request and tokenize its text.
+
+    Without `max_new_tokens` the answer may fill the rest of the window, as in TGI.
+
+    Raises:
+        ValidationError: a parameter out of range, an empty text, or too many tokens.
+    """
+    parameters.check(limits)
+    if not text:
+        raise ValidationError("`inputs` cannot be empty")
+    ids = (await tokenize(tokenizer, text, add_special_tokens)).ids
+    if parameters.truncate is not None:
+        ids = ids[-parameters.truncate :]
+    if not ids:
+        raise ValidationError("`inputs` has no tokens")
+    return GenerationRequest(
+        prompt_ids=ids,
+        max_new_tokens=_max_new_tokens(len(ids), parameters.max_new_tokens, limits),
+        sampling=parameters.sampling(),
+        top_n_tokens=parameters.top_n_tokens or 0,
+        prefill_logprobs=parameters.decoder_input_details,
+    )
+
+
+def _max_new_tokens(input_tokens: int, wanted: int | None, limits: Limits) -> int:
+    granted = max(limits.max_total_tokens - input_tokens, 0) if wanted is None else wanted
+    if input_tokens + granted > limits.max_total_tokens:
+        raise ValidationError(
+            f"`inputs` tokens + `max_new_tokens` must be <= {limits.max_total_tokens}. "
+            f"Given: {input_tokens} `inputs` tokens and {granted} `max_new_tokens`"
+        )
+    if input_tokens > limits.max_input_tokens:
+        raise ValidationError(
+            f"`inputs` must have less than {limits.max_input_tokens} tokens. Given: {input_tokens}"
+        )
+    return granted

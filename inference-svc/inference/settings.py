@@ -1,0 +1,192 @@
+"""The service's settings: TGI's names, from flags and the environment, read once.
+
+Flags go before the environment, which goes before the defaults. Every bad value is reported together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+class SettingsError(Exception):
+    """One or more settings can't be used; the text names each on a line of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator decides. `None` for a token limit means: as much as the model takes."""
+
+    model_id: str
+    served_model_name: str | None
+    revision: str | None
+    model_cache_dir: Path
+    hostname: str
+    port: int
+    dtype: str
+    num_threads: int | None
+    max_input_tokens: int | None
+    max_total_tokens: int | None
+    max_concurrent_requests: int
+    max_best_of: int
+    max_stop_sequences: int
+    max_top_n_tokens: int
+    max_client_batch_size: int
+    payload_limit_bytes: int
+    log_level: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """One setting: its variable (its flag follows from it), its default as text, and what it is for."""
+
+    variable: str
+    default: str
+    meaning: str
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.variable.lower().replace("_", "-")
+
+
+_OPTIONS = (
+    _Option("MODEL_ID", "", "the model: a folder, a .gguf file, or a Hugging Face hub id"),
+    _Option(
+        "SERVED_MODEL_NAME", "", "the name in /v1/models and answers (default: the folder's name or hub id)"
+    ),
+    _Option("REVISION", "", "branch, tag or commit of a hub id"),
+    _Option("MODEL_CACHE_DIR", "~/.cache/hadal-inference", "folder for converted weights"),
+    _Option("HOSTNAME", "0.0.0.0", "address to listen on"),  # noqa: S104 (a container's port)
+    _Option("PORT", "3000", "port to listen on; 0 takes a free one"),
+    _Option("DTYPE", "auto", "number format: " + ", ".join(DTYPES)),
+    _Option("NUM_THREADS", "", "threads of one step (default: the machine's cores)"),
+    _Option("MAX_INPUT_TOKENS", "", "longest prompt (default: MAX_TOTAL_TOKENS - 1)"),
+    _Option("MAX_TOTAL_TOKENS", "", "longest prompt and answer together (default: the model's window)"),
+    _Option("MAX_CONCURRENT_REQUESTS", "128", "requests served or queued at once; more get 429"),
+    _Option("MAX_BEST_OF", "2", "largest `best_of`"),
+    _Option("MAX_STOP_SEQUENCES", "4", "most `stop` sequences a request"),
+    _Option("MAX_TOP_N_TOKENS", "5", "largest `top_n_tokens` and `top_logprobs`"),
+    _Option("MAX_CLIENT_BATCH_SIZE", "4", "most prompts in one /v1/completions"),
+    _Option("PAYLOAD_LIMIT", "2000000", "largest request body in bytes"),
+    _Option("LOG_LEVEL", "info", ", ".join(LOG_LEVELS)),
+)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m inference",
+        description="Serve one language model through TGI's HTTP contract.",
+        epilog="Each flag is also an environment variable: --model-id is MODEL_ID.",
+    )
+    for option in _OPTIONS:
+        shown = f" (default: {option.default})" if option.default else ""
+        parser.add_argument(option.flag, dest=option.variable, metavar="VALUE", help=option.meaning + shown)
+    return parser
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads each variable and remembers what was wrong, so that all of it is told at once."""
+
+    flags: Mapping[str, str | None]
+    environment: Mapping[str, str]
+    wrong: list[str]
+
+    def text(self, variable: str) -> str:
+        flag = self.flags.get(variable)
+        default = next(option.default for option in _OPTIONS if option.variable == variable)
+        return (flag if flag is not None else self.environment.get(variable, "")).strip() or default
+
+    def integer(self, variable: str, lowest: int, highest: int) -> int:
+        text = self.text(variable)
+        if text.isascii() and text.isdigit() and lowest <= int(text) <= highest:
+            return int(text)
+        self.wrong.append(f"{variable} must be an integer from {lowest} to {highest}. Given: {text!r}")
+        return lowest
+
+    def optional_integer(self, variable: str, lowest: int, highest: int) -> int | None:
+        return self.integer(variable, lowest, highest) if self.text(variable) else None
+
+    def one_of(self, variable: str, choices: Sequence[str]) -> str:
+        text = self.text(variable)
+        if text not in choices:
+            self.wrong.append(f"{variable} must be one of {', '.join(choices)}. Given: {text!r}")
+        return text
+
+    def required(self, variable: str, what: str) -> str:
+        text = self.text(variable)
+        if not text:
+            self.wrong.append(f"{variable} is missing: set it to {what}")
+        return text
+
+    def hostname(self) -> str:
+        """An address; as in TGI, a HOSTNAME that is none (a container has its own name there) means all."""
+        text = self.text("HOSTNAME")
+        if _is_address(text):
+            return text
+        if self.flags.get("HOSTNAME") is not None:
+            self.wrong.append(f"--hostname must be an IP address or localhost. Given: {text!r}")
+        return "0.0.0.0"  # noqa: S104 (a container's port)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return text == "localhost"
+    return True
+
+
+def _token_limits(reader: _Reader) -> tuple[int | None, int | None]:
+    most = 2**31 - 1
+    total = reader.optional_integer("MAX_TOTAL_TOKENS", 2, most)
+    longest_input = reader.optional_integer("MAX_INPUT_TOKENS", 1, most)
+    if total is not None and longest_input is not None and longest_input >= total:
+        reader.wrong.append(
+            f"MAX_INPUT_TOKENS must be less than MAX_TOTAL_TOKENS. Given: {longest_input} and {total}"
+        )
+    return longest_input, total
+
+
+def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Read the settings of a process.
+
+    Args:
+        arguments: the command line without the program's name.
+        environment: the variables.
+
+    Raises:
+        SettingsError: with every value that can't be used.
+        SystemExit: for `--help` and unknown flags, as argparse does.
+    """
+    flags = vars(_parser().parse_args(arguments))
+    reader = _Reader(flags, environment, [])
+    longest_input, total = _token_limits(reader)
+    settings = Settings(
+        model_id=reader.required("MODEL_ID", "a folder, a .gguf file, or a hub id"),
+        served_model_name=reader.text("SERVED_MODEL_NAME") or None,
+        revision=reader.text("REVISION") or None,
+        model_cache_dir=Path(reader.text("MODEL_CACHE_DIR")).expanduser(),
+        hostname=reader.hostname(),
+        port=reader.integer("PORT", 0, 65535),
+        dtype=reader.one_of("DTYPE", DTYPES),
+        num_threads=reader.optional_integer("NUM_THREADS", 1, 1024),
+        max_input_tokens=longest_input,
+        max_total_tokens=total,
+        max_concurrent_requests=reader.integer("MAX_CONCURRENT_REQUESTS", 1, 100_000),
+        max_best_of=reader.integer("MAX_BEST_OF", 1, 100),
+        max_stop_sequences=reader.integer("MAX_STOP_SEQUENCES", 0, 1000),
+        max_top_n_tokens=reader.integer("MAX_TOP_N_TOKENS", 0, 1000),
+        max_client_batch_size=reader.integer("MAX_CLIENT_BATCH_SIZE", 1, 10_000),
+        payload_limit_bytes=reader.integer("PAYLOAD_LIMIT", 1, 2**31 - 1),
+        log_level=reader.one_of("LOG_LEVEL", LOG_LEVELS),
+    )
+    if reader.wrong:
+        raise SettingsError("\n".join(reader.wrong))
+    return settings

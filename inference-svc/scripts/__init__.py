@@ -1,0 +1,1 @@
+"""Tools of the project that the service itself doesn't need."""

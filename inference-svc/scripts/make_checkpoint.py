@@ -1,0 +1,114 @@
+"""Small random-weight checkpoints for tests: the shapes of Llama, Qwen2 and DeepSeek-V3.
+
+`python -m scripts.make_checkpoint --out DIR --shape llama` writes one. The same seed and text give the same
+files. The tokenizer is a byte-level BPE trained on the project's own documentation and source.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+SEED = 20_260
+VOCABULARY_TOKENS = 1024
+CONTEXT_TOKENS = 512
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+_PROJECT = Path(__file__).resolve().parents[1]
+_COMMON = {
+    "vocab_size": VOCABULARY_TOKENS,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": CONTEXT_TOKENS,
+    "initializer_range": 0.2,  # wide, so that greedy choices aren't near ties
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("LlamaConfig", {"num_key_value_heads": 2, "tie_word_embeddings": True}),
+    "qwen2": ("Qwen2Config", {"num_key_value_heads": 2}),
+    "deepseek-v3": (
+        "DeepseekV3Config",
+        {
+            "num_key_value_heads": 4,
+            "q_lora_rank": 32,
+            "kv_lora_rank": 32,
+            "qk_nope_head_dim": 16,
+            "qk_rope_head_dim": 8,
+            "v_head_dim": 16,
+            "moe_intermediate_size": 32,
+            "n_routed_experts": 8,
+            "num_experts_per_tok": 2,
+            "n_group": 2,
+            "topk_group": 1,
+            "first_k_dense_replace": 1,
+        },
+    ),
+}
+SHAPES = tuple(_SHAPES)
+
+
+def _project_text() -> Iterator[str]:
+    """The project's documentation and source, in a fixed order."""
+    for path in (_PROJECT / "README.md", *sorted((_PROJECT / "inference").rglob("*.py"))):
+        yield path.read_text(encoding="utf-8")
+    yield "Grüße, καλημέρα, добрый день, 你好, こんにちは, 안녕하세요, 🌊🐋🦑 … “deep” œuvre, naïve café"
+
+
+def train_tokenizer() -> Any:
+    """A byte-level BPE with every byte in it, so that any text can be written."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY_TOKENS,
+        special_tokens=[AddedToken(token, special=True) for token in SPECIAL_TOKENS],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_project_text(), trainer)
+    return tokenizer
+
+
+def make_checkpoint(folder: Path, shape: str) -> Path:
+    """Write a checkpoint of one of `SHAPES` into `folder` and return it."""
+    import torch
+    import transformers
+
+    config_class, differences = _SHAPES[shape]
+    config = getattr(transformers, config_class)(**_COMMON, **differences)
+    torch.manual_seed(SEED)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    model.save_pretrained(folder)
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=train_tokenizer(),
+        bos_token=SPECIAL_TOKENS[1],
+        eos_token=SPECIAL_TOKENS[2],
+        pad_token=SPECIAL_TOKENS[0],
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--shape", choices=SHAPES, default="llama")
+    options = parser.parse_args()
+    print(make_checkpoint(options.out, options.shape))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inference.checkpoint.errors import CheckpointError
+from inference.checkpoint.locate import check_model_id, locate_checkpoint
+from tests.checkpoint.test_gguf_convert import write_gguf
+
+
+def folder_with(path: Path, *names: str) -> Path:
+    path.mkdir()
+    for name in names:
+        (path / name).write_text("{}")
+    return path
+
+
+def test_a_folder_is_used_where_it_stands_and_gives_its_name(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "my-model", "config.json", "tokenizer.json", "model.safetensors")
+    found = locate_checkpoint(str(folder), None, tmp_path / "cache", print)
+    assert (found.folder, found.name, found.revision) == (folder, "my-model", None)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_gguf_file_is_converted_into_the_cache(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "small.gguf")
+    found = locate_checkpoint(str(tmp_path / "small.gguf"), None, tmp_path / "cache", print)
+    assert found.folder == tmp_path / "cache" / "small"
+    assert found.name == "small"
+    assert (found.folder / "model.safetensors").is_file()
+
+
+def test_a_path_that_leads_nowhere_is_told_before_anything_starts(tmp_path: Path) -> None:
+    for model_id in (str(tmp_path / "absent"), str(tmp_path / "absent.gguf"), "./absent", "absent.gguf"):
+        with pytest.raises(CheckpointError, match="isn't there: give a folder"):
+            check_model_id(model_id)
+
+
+def test_a_folder_that_is_no_checkpoint_is_told_with_what_it_lacks(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "half", "config.json")
+    with pytest.raises(CheckpointError, match=r"has no tokenizer\.json, no \*\.safetensors"):
+        check_model_id(str(folder))
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"x")
+    with pytest.raises(CheckpointError, match=r"no \.gguf file"):
+        check_model_id(str(tmp_path / "model.bin"))
+
+
+@pytest.mark.parametrize("model_id", ["two words", "a/b/c", "-x/y", "http://x/y"])
+def test_what_is_neither_path_nor_hub_id_is_refused(model_id: str) -> None:
+    with pytest.raises(CheckpointError, match="neither a path that exists nor a Hugging Face hub id"):
+        check_model_id(model_id)
+
+
+def test_a_hub_id_that_cannot_be_fetched_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointError, match="can't be fetched from the Hugging Face hub"):
+        locate_checkpoint("nobody/no-such-model-at-all", None, tmp_path, print)

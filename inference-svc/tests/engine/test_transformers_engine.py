@@ -1,0 +1,144 @@
+"""The engine against transformers itself, on small random-weight checkpoints of each shape."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference.engine.load import EngineOptions, load_engine
+from inference.engine.port import (
+    Engine,
+    EngineLoad,
+    FinishReason,
+    GenerationRequest,
+    Prefilled,
+    Scheduled,
+    Token,
+)
+from inference.errors import GenerationFailedError
+from scripts.make_checkpoint import SHAPES
+
+pytestmark = pytest.mark.slow  # torch alone takes seconds to import
+PROMPT = tuple(range(20, 400, 1))  # longer than one chunk of prefill
+
+
+@asynccontextmanager
+async def loaded(folder: Path) -> AsyncIterator[Engine]:
+    engine = await asyncio.to_thread(load_engine, folder, EngineOptions(dtype="float32"))
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+async def tokens_of(engine: Engine, request: GenerationRequest) -> list[Token]:
+    async with aclosing(engine.generate(request)) as events:
+        return [event async for event in events if isinstance(event, Token)]
+
+
+def transformers_tokens(folder: Path, prompt: tuple[int, ...], count: int) -> list[int]:
+    import torch
+    import transformers
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    ids = torch.tensor([prompt])
+    output: Any = model.generate(
+        ids, max_new_tokens=count, do_sample=False, attention_mask=torch.ones_like(ids)
+    )
+    generated: list[int] = output[0, len(prompt) :].tolist()
+    return generated
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("prompt", [PROMPT, (5,), (100, 7, 7, 31)], ids=["long", "one", "short"])
+async def test_greedy_tokens_equal_those_of_transformers(
+    checkpoint: Callable[[str], Path], shape: str, prompt: tuple[int, ...]
+) -> None:
+    folder = checkpoint(shape)
+    expected = transformers_tokens(folder, prompt, 40)
+    async with loaded(folder) as engine:
+        tokens = await tokens_of(engine, GenerationRequest(prompt, 40))
+    assert [token.id for token in tokens] == expected
+    reason = FinishReason.EOS_TOKEN if expected[-1] == 2 else FinishReason.LENGTH
+    assert [token.finish_reason for token in tokens] == [None] * (len(expected) - 1) + [reason]
+
+
+async def test_an_end_of_sequence_token_ends_the_generation_and_is_counted(
+    checkpoint: Callable[[str], Path],
+) -> None:
+    folder = checkpoint("llama")
+    expected = transformers_tokens(folder, (5,), 8)
+    ending = expected[3]
+    options = EngineOptions("float32", eos_token_ids=frozenset({ending}))
+    engine = await asyncio.to_thread(load_engine, folder, options)
+    tokens = await tokens_of(engine, GenerationRequest((5,), 8))
+    engine.close()
+    assert [token.id for token in tokens] == expected[: expected.index(ending) + 1]
+    assert tokens[-1].finish_reason is FinishReason.EOS_TOKEN
+
+
+async def test_prefill_log_probabilities_are_those_of_one_forward_pass(
+    checkpoint: Callable[[str], Path],
+) -> None:
+    import torch
+    import transformers
+
+    folder = checkpoint("qwen2")
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    with torch.inference_mode():
+        scores = torch.log_softmax(model(torch.tensor([PROMPT])).logits[0], dim=-1)
+    expected = [float(scores[place, token]) for place, token in enumerate(PROMPT[1:])]
+    async with loaded(folder) as engine:
+        events = engine.generate(GenerationRequest(PROMPT, 1, prefill_logprobs=True))
+        (prefilled,) = [event async for event in events if isinstance(event, Prefilled)]
+    assert prefilled.logprobs[0] is None
+    assert list(prefilled.logprobs[1:]) == pytest.approx(expected, abs=1e-3)
+
+
+async def test_requests_run_one_after_the_other_in_the_order_of_their_arrival(
+    checkpoint: Callable[[str], Path],
+) -> None:
+    finished: list[int] = []
+    async with loaded(checkpoint("llama")) as engine:
+
+        async def run(number: int) -> list[int]:
+            tokens = await tokens_of(engine, GenerationRequest((5, 6, 7), 20 - 5 * number))
+            finished.append(number)
+            return [token.id for token in tokens]
+
+        answers = await asyncio.gather(*(run(number) for number in range(3)))
+    assert finished == [0, 1, 2]
+    assert answers[0][:10] == answers[1][:10] == answers[2]
+
+
+async def test_leaving_a_generation_stops_it_within_a_step_and_frees_the_engine(
+    checkpoint: Callable[[str], Path],
+) -> None:
+    async with loaded(checkpoint("llama")) as engine:
+        generation = engine.generate(GenerationRequest((5,), 400))
+        waiting = engine.generate(GenerationRequest((5,), 400))
+        assert isinstance(await anext(generation), Scheduled)
+        queued = asyncio.create_task(anext(waiting))
+        await asyncio.sleep(0)
+        assert engine.load() == EngineLoad(running=1, waiting=1)
+        queued.cancel()
+        await asyncio.gather(queued, return_exceptions=True)
+        await waiting.aclose()
+        await generation.aclose()
+        assert engine.load() == EngineLoad(running=0, waiting=0)
+        assert len(await tokens_of(engine, GenerationRequest((5,), 3))) == 3
+
+
+async def test_a_request_that_fails_tells_nothing_of_why_and_harms_no_other(
+    checkpoint: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with loaded(checkpoint("llama")) as engine:
+        with pytest.raises(GenerationFailedError, match="could not compute this request"):
+            await tokens_of(engine, GenerationRequest((10**9,), 3))  # no such token
+        assert "a generation failed" in caplog.text
+        assert len(await tokens_of(engine, GenerationRequest((5,), 3))) == 3

@@ -1,0 +1,233 @@
+"""The service as a process: start, signals, exit statuses, and the clients that people use."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import openai
+import orjson
+import pytest
+from huggingface_hub import AsyncInferenceClient
+from huggingface_hub.errors import OverloadedError, ValidationError
+
+from tests.process import is_healthy, started
+
+pytestmark = pytest.mark.slow
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the service's command to its end."""
+    command = [sys.executable, "-m", "inference", *arguments]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+
+
+def test_help_lists_every_setting_and_its_meaning() -> None:
+    result = run("--help")
+    assert result.returncode == 0
+    for name in ("--model-id", "--hostname", "--port", "--max-total-tokens", "--max-concurrent-requests"):
+        assert name in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("environment", "lines"),
+    [
+        ({"MODEL_ID": "/nowhere/at/all"}, ["inference: the model /nowhere/at/all isn't there"]),
+        (
+            {"PORT": "x", "MODEL_ID": ""},
+            ["inference: MODEL_ID is missing", "inference: PORT must be an integer"],
+        ),
+    ],
+)
+def test_what_cannot_be_served_is_one_clear_line_each_and_status_2(
+    environment: dict[str, str], lines: list[str]
+) -> None:
+    result = run(**environment)
+    assert result.returncode == 2
+    written = result.stderr.splitlines()
+    assert len(written) == len(lines)
+    assert all(line.startswith(start) for line, start in zip(written, lines, strict=True))
+
+
+def test_a_port_in_use_is_one_clear_line_and_status_2(checkpoint: Callable[[str], Path]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("--port", str(port), "--hostname", "127.0.0.1", MODEL_ID=str(checkpoint("llama")))
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert f"can't listen on 127.0.0.1 port {port}" in orjson.loads(line)["message"]
+
+
+async def test_a_model_that_turns_out_to_be_broken_ends_the_process_with_status_2(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    for name in ("config.json", "tokenizer_config.json", "tokenizer.json"):
+        (tmp_path / name).write_bytes((checkpoint("llama") / name).read_bytes())
+    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    async with started(tmp_path) as service:
+        assert await service.process.wait() == 2
+
+
+async def test_http_answers_while_the_model_loads_and_sigterm_ends_that_too(
+    checkpoint: Callable[[str], Path],
+) -> None:
+    async with started(checkpoint("llama")) as service:
+        assert not await is_healthy(service.url)
+        service.process.terminate()
+        assert await service.process.wait() == 0
+
+
+async def test_sigterm_finishes_what_generates_and_takes_nothing_new(
+    checkpoint: Callable[[str], Path],
+) -> None:
+    """Promise 57: SIGTERM under streams: drained."""
+    request = {"inputs": "the sea", "parameters": {"max_new_tokens": 300, "seed": 3, "temperature": 1.5}}
+    async with started(checkpoint("llama")) as service, aiohttp.ClientSession() as http:
+        loaded = await service.line("model loaded")
+        assert loaded["dtype"].startswith("torch.")
+        assert loaded["dtype_reason"]
+        await _until_healthy(service.url)
+        async with http.post(service.url + "/generate_stream", json=request) as stream:
+            first = await stream.content.readuntil(b"\n\n")
+            service.process.terminate()
+            await service.line("draining")
+            async with http.post(service.url + "/generate", json=request) as refused:
+                assert refused.status == 503
+            events = [first, *(await stream.content.read()).split(b"\n\n")]
+        last = orjson.loads(events[-2].removeprefix(b"data:"))
+        assert last["generated_text"]
+        assert await service.process.wait() == 0
+
+
+async def _until_healthy(url: str) -> None:
+    while not await is_healthy(url):
+        await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_leaves_frees_the_engine_for_the_next(checkpoint: Callable[[str], Path]) -> None:
+    """Promise 35: a client that leaves in mid-stream cancels the generation."""
+    long = {"inputs": "the sea", "parameters": {"max_new_tokens": 400, "temperature": 2.0, "seed": 1}}
+    async with (
+        started(checkpoint("deepseek-v3"), {"MAX_CONCURRENT_REQUESTS": "1"}) as service,
+        aiohttp.ClientSession() as http,
+    ):
+        await service.line("model loaded")
+        await _until_healthy(service.url)
+        stream = await http.post(service.url + "/generate_stream", json=long)
+        await stream.content.readuntil(b"\n\n")
+        stream.close()
+        while (await _metric(http, service.url, "tgi_batch_current_size")) != 0:
+            await asyncio.sleep(0.001)
+        assert await _metric(http, service.url, "tgi_request_success") == 0
+        async with http.post(
+            service.url + "/generate", json={"inputs": "x", "parameters": {"max_new_tokens": 1}}
+        ) as answer:
+            assert answer.status == 200
+
+
+async def _metric(http: aiohttp.ClientSession, url: str, name: str) -> float:
+    async with http.get(url + "/metrics") as response:
+        lines = (await response.text()).splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+
+async def test_the_openai_and_hugging_face_clients_work_unchanged(checkpoint: Callable[[str], Path]) -> None:
+    async with started(checkpoint("qwen2")) as service:
+        await service.line("model loaded")
+        await _until_healthy(service.url)
+        await _try_openai(service.url, checkpoint("qwen2").name)
+        await _try_hugging_face(service.url)
+
+
+async def _try_openai(url: str, name: str) -> None:
+    client = openai.AsyncOpenAI(base_url=url + "/v1", api_key="none", max_retries=0)
+    assert [model.id async for model in client.models.list()] == [name]
+    asked = {
+        "model": name,
+        "messages": [{"role": "user", "content": "hello"}],
+        "temperature": 0,
+        "max_tokens": 12,
+    }
+    whole = await client.chat.completions.create(**asked)  # type: ignore[call-overload]  # one dict for both calls
+    assert whole.usage.completion_tokens <= 12
+    assert whole.choices[0].finish_reason in {"length", "stop"}
+    stream = await client.chat.completions.create(  # type: ignore[call-overload]
+        **asked, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = [chunk async for chunk in stream]
+    text = "".join(chunk.choices[0].delta.content for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[-1].usage == whole.usage
+    completion = await client.completions.create(model=name, prompt="the sea", max_tokens=3, temperature=0)
+    assert completion.choices[0].finish_reason in {"length", "stop"}
+    with pytest.raises(openai.UnprocessableEntityError) as refused:
+        await client.chat.completions.create(**{**asked, "frequency_penalty": 5})  # type: ignore[call-overload]
+    assert "`frequency_penalty` must be" in refused.value.response.json()["error"]
+
+
+async def _try_hugging_face(url: str) -> None:
+    async with AsyncInferenceClient(model=url) as client:
+        answer = await client.text_generation(
+            "the sea", max_new_tokens=5, details=True, decoder_input_details=True
+        )
+        assert answer.details is not None
+        assert answer.details.generated_tokens == len(answer.details.tokens) <= 5
+        stream = await client.text_generation("the sea", max_new_tokens=5, stream=True, details=True)
+        tokens = [token async for token in stream]
+        assert tokens[-1].generated_text is not None
+        assert tokens[-1].generated_text in answer.generated_text
+        chat = await client.chat_completion([{"role": "user", "content": "hello"}], max_tokens=5)
+        assert chat.choices[0].message.role == "assistant"
+        chunks = await client.chat_completion(
+            [{"role": "user", "content": "hello"}], max_tokens=5, stream=True
+        )
+        assert [chunk async for chunk in chunks][-1].choices[0].finish_reason in {"length", "stop"}
+        with pytest.raises(ValidationError, match="`temperature` must be strictly positive"):
+            await client.text_generation("x", temperature=-1)
+
+
+async def test_the_hugging_face_client_recognises_overload(checkpoint: Callable[[str], Path]) -> None:
+    long = {"inputs": "the sea", "parameters": {"max_new_tokens": 400, "temperature": 2.0, "seed": 1}}
+    async with (
+        started(checkpoint("deepseek-v3"), {"MAX_CONCURRENT_REQUESTS": "1"}) as service,
+        aiohttp.ClientSession() as http,
+        AsyncInferenceClient(model=service.url) as client,
+    ):
+        await service.line("model loaded")
+        await _until_healthy(service.url)
+        async with http.post(service.url + "/generate_stream", json=long) as stream:
+            await stream.content.readuntil(b"\n\n")
+            with pytest.raises(OverloadedError, match="Model is overloaded"):
+                await client.text_generation("x", max_new_tokens=1)
+
+
+async def test_the_default_model_knows_the_capital_of_france(default_model: Path) -> None:
+    async with started(default_model) as service:
+        await service.line("model loaded")
+        await _until_healthy(service.url)
+        client = openai.AsyncOpenAI(base_url=service.url + "/v1", api_key="none")
+        answer = await client.chat.completions.create(
+            model="default",
+            messages=[{"role": "user", "content": "What is the capital of France?"}],
+            temperature=0,
+            max_tokens=30,
+        )
+        assert "Paris" in (answer.choices[0].message.content or "")
+        assert answer.choices[0].finish_reason == "stop"
+        assert answer.model == "SmolLM2-135M-Instruct"
+        multibyte = await client.chat.completions.create(
+            model="default",
+            messages=[{"role": "user", "content": "Repeat exactly: 🌊 naïve 日本"}],
+            temperature=0,
+            max_tokens=30,
+            stream=True,
+        )
+        pieces = [chunk.choices[0].delta.content or "" async for chunk in multibyte if chunk.choices]
+        assert not any("\N{REPLACEMENT CHARACTER}" in piece for piece in pieces)
