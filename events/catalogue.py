@@ -50,7 +50,7 @@ def to_event(
 def from_event(event: CloudEvent) -> Fact:
     """The fact that an event tells; fields that this version doesn't know are ignored.
 
-    Raises UnknownFact for a type that isn't in the catalogue, InvalidEvent for data that doesn't fit the type.
+    Raises UnknownFact for a type that the catalogue lacks, InvalidEvent for data that doesn't fit the type.
     """
     fact_type = _BY_TYPE.get(event.type)
     if fact_type is None:

