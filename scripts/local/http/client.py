@@ -13,6 +13,7 @@ Address = tuple[str, int, bool]
 """Host, port, and whether TLS is spoken there."""
 
 CHUNKED = b"transfer-encoding: chunked\r\n"
+IDEMPOTENT = (b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE")
 WITHOUT_BODY = (b"GET", b"HEAD", b"DELETE", b"OPTIONS")
 
 
@@ -48,8 +49,9 @@ class Client:
         Names of `headers` are in lower case; `host`, and `content-length` or `transfer-encoding`, are added
         where they are missing. `timeout_s` bounds the exchange up to the last byte of the answer. Cancelling
         closes the connection. A body that comes as an iterator can't be sent twice, so it gets a fresh
-        connection; other requests use a kept one, which is replaced once if it turns out to have been closed
-        before a byte of an answer came. Raises `ConnectFailed`, `TimedOut`, `BadResponse`.
+        connection; other requests use a kept one. Where that was closed before a byte of an answer came, a
+        request of an idempotent method is sent once more (RFC 9110 section 9.2.2); another may have been
+        carried out, and isn't. Raises `ConnectFailed`, `TimedOut`, `BadResponse`.
         """
         fields = list(headers)
         address = (host, port, tls)
@@ -67,7 +69,7 @@ class Client:
             try:
                 return await _answer(kept, kept.exchange(head, body, bodiless=bodiless, timeout_s=timeout_s))
             except BadResponse:
-                if kept.answered_any:
+                if kept.answered_any or method not in IDEMPOTENT:
                     raise
         connection = await self._connect(address, timeout_s)
         return await _answer(
