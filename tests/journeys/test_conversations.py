@@ -82,7 +82,8 @@ def test_another_users_conversation_looks_like_an_absent_one(system: System) -> 
     owner = system.client()
     conversation = owner.conversations.create().id
     with system.http() as http:
-        key = http.post("/v1/api_keys", json={"name": "another", "role": "member"}).json()["key"]
+        account = http.post("/v1/accounts", json={"name": "another", "role": "member"}).json()["id"]
+        key = http.post("/v1/api_keys", json={"name": "theirs", "account": account}).json()["api_key"]
     other = system.client(key)
     for call in (
         lambda name: other.conversations.retrieve(name),
