@@ -8,17 +8,18 @@ reply.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from events import CloudEvent
-from events.jsonformat import from_json, to_json
 from functions._runtime.clock import rfc3339
 from functions._runtime.errors import Unavailable, VersionConflict
 from functions._runtime.ground import EventHandler
 from functions._runtime.ports import Clock, Document, Documents
+from functions._runtime.stored_event import from_columns, to_columns
 
 _BUSY = "This event is being handled; it may be sent again."
 
@@ -43,8 +44,8 @@ def deduplicated(
         except BaseException:
             await _settle(documents, key, _body(event, "released"), version)
             raise
-        text = to_json(reply).decode() if reply is not None else None
-        await _settle(documents, key, _body(event, "done", reply=text, at=rfc3339(clock.now())), version)
+        done = _body(event, "done", reply=_stored(reply), at=rfc3339(clock.now()))
+        await _settle(documents, key, done, version)
         return reply
 
     return once
@@ -74,6 +75,15 @@ def _body(event: CloudEvent, state: str, **more: Any) -> dict[str, Any]:
     return {"source": event.source, "id": event.id, "state": state, **more}
 
 
+def _stored(reply: CloudEvent | None) -> list[str | None] | None:
+    if reply is None:
+        return None
+    attributes, data = to_columns(reply)
+    return [attributes.decode(), None if data is None else base64.b64encode(data).decode()]
+
+
 def _reply_of(known: Document) -> CloudEvent | None:
-    text = known.body["reply"]
-    return None if text is None else from_json(text.encode())
+    if known.body["reply"] is None:
+        return None
+    attributes, data = known.body["reply"]
+    return from_columns(attributes.encode(), None if data is None else base64.b64decode(data))

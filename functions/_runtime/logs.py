@@ -7,6 +7,7 @@ text may quote what a user wrote.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -78,7 +79,10 @@ class Log:
             line["request_id"] = trace.request_id
         for name, value in fields.items():
             line[name] = _REMOVED if _SECRET_NAMES.search(name) else value
-        text = orjson.dumps(line, default=_describe).decode()
+        try:
+            text = orjson.dumps(line, default=_describe).decode()
+        except TypeError:  # a lone surrogate, or a key that is no text: the slow way writes anything
+            text = json.dumps(line, default=_describe, ensure_ascii=False).encode(errors="replace").decode()
         # One write a line, so that the lines of several processes don't mix.
         self._write(_CREDENTIALS.sub(_REMOVED, text) + "\n")
 

@@ -32,6 +32,7 @@ class Relay:
         self._publisher = publisher
         self._log = log
         self._appended = asyncio.Event()
+        self._passing: asyncio.Task[int] | None = None
 
     def wake(self) -> None:
         """Something has been appended."""
@@ -44,9 +45,8 @@ class Relay:
         finally:
             try:
                 async with asyncio.timeout(DRAIN_S):
-                    while await self.pass_once() > 0:
-                        pass
-            except TimeoutError:
+                    await self._drain()
+            except (TimeoutError, Problem):
                 self._log.warning("outbox_left_for_the_next_start")
 
     async def pass_once(self) -> int:
@@ -76,9 +76,17 @@ class Relay:
             else:
                 pause_s = 0.0
 
+    async def _drain(self) -> None:
+        if self._passing is not None:
+            await self._passing
+        while await self.pass_once() > 0:
+            pass
+
     async def _tried(self) -> tuple[int, bool]:
+        # A pass isn't broken off between the broker's answer and the note of it: it would be published twice.
+        self._passing = asyncio.create_task(self.pass_once())
         try:
-            count = await self.pass_once()
+            count = await asyncio.shield(self._passing)
             left = await self._store.unpublished(1) if count == 0 else []
         except Problem as problem:
             self._log.warning("outbox_out_of_reach", code=problem.code)

@@ -74,7 +74,7 @@ def _value(each: Field[Any], kind: type, environ: Mapping[str, str]) -> Any:
     try:
         return (parse or _PARSERS[kind])(text)
     except ValueError as error:
-        shown = "its value (not shown)" if secret else ascii(text[:100])
+        shown = "wrong (its value isn't shown)" if secret else ascii(text[:100])
         raise ValueError(f"{name} is {shown}: {error}") from None
 
 

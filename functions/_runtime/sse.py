@@ -20,7 +20,7 @@ class EventParser:
         Raises:
             BadGateway: an event is longer than 1 MB.
         """
-        if b"\r" in chunk or self._ended_with_cr:
+        if chunk and (b"\r" in chunk or self._ended_with_cr):
             chunk = self._with_line_feeds(chunk)
         *blocks, self._rest = (self._rest + chunk).split(b"\n\n")
         if len(self._rest) > EVENT_LIMIT_BYTES:
