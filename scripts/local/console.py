@@ -54,7 +54,7 @@ Hadal is ready.
 
 1. Ask something:
 
-curl {url}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+curl {url}/v1/chat/completions -H "Authorization: Bearer {key}" -H 'Content-Type: application/json' \\
   -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
 
 2. The same from Python, streamed, in a conversation that is remembered (pip install openai):

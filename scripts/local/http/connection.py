@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import socket
+import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol, cast
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], "Awaitable[None] | None"]
 READ_BYTES = 262_144  # what one read of uvloop brings at most
+
+RESET = struct.pack("ii", 1, 0)  # linger, for no time at all
 
 PLAIN = [(b"content-type", b"text/plain; charset=utf-8")]
 
@@ -62,6 +66,7 @@ class Connection(asyncio.Protocol):
         self._crowded = False
         self._pumping = False
         self._deaf = False  # nothing more is read from this client
+        self._refused = False  # it may still be sending what nobody reads
         self._writable: asyncio.Future[None] | None = None
         self.peer = "127.0.0.1"
         self.deadline = math.inf
@@ -246,7 +251,11 @@ class Connection(asyncio.Protocol):
         if request.http11:
             self._transport.close()  # no last chunk, or too few bytes: the client sees the cut
         else:
-            self._transport.abort()  # where the close would be a proper end, a reset is none
+            self._reset()  # where a close would be a proper end
+
+    def _reset(self) -> None:
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self._transport.abort()
 
     def expire(self) -> None:
         """The deadline has passed: the client stalls, or nothing more comes."""
@@ -271,12 +280,14 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _finish(self, request: Request) -> None:
-        if not request.keep_alive or (self._owner.closing and not self._waiting):
+        if request.keep_alive and self._waiting:
+            self._pump()
+        elif self._refused:
+            self._linger()
+        elif not request.keep_alive or self._owner.closing:
             self._close()
-            return
-        if self._incoming is None:
+        elif self._incoming is None:
             self.deadline = self._owner.loop.time() + self._limits.idle_s
-        self._pump()
 
     def _pump(self) -> None:
         """Hand on the requests that wait, each after the one before has been answered."""
@@ -331,7 +342,7 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             return
         incoming, self._incoming = self._incoming, None
-        self._deaf = True
+        self._deaf = self._refused = True
         self.deadline = math.inf
         if incoming is not None and (incoming is self._current or incoming in self._waiting):
             incoming.keep_alive = False

@@ -21,5 +21,7 @@ class Limits:
     """How long a connection is kept between two requests."""
     linger_s: float = 2.0
     """How long a refused request's body is still read, so that the refusal arrives before the close."""
+    sweep_s: float = 1.0
+    """How often the times above are looked at: what they are exact to."""
     pipelined: int = 16
     """Requests parsed ahead on one connection before its reading pauses."""

@@ -10,7 +10,6 @@ from .head import Clock
 from .limits import Limits
 
 BACKLOG = 1024
-SWEEP_S = 1.0
 
 
 class Server:
@@ -33,7 +32,7 @@ class Server:
         self._connections.add(connection)
         self._empty.clear()
         if self._sweeper is None:
-            self._sweeper = self.loop.call_later(SWEEP_S, self._sweep)
+            self._sweeper = self.loop.call_later(self.limits.sweep_s, self._sweep)
 
     def closed(self, connection: Connection) -> None:
         """Forget a connection."""
@@ -73,7 +72,7 @@ class Server:
             if connection.deadline <= now:
                 connection.expire()
         if self._connections:
-            self._sweeper = self.loop.call_later(SWEEP_S, self._sweep)
+            self._sweeper = self.loop.call_later(self.limits.sweep_s, self._sweep)
 
 
 def bind(host: str, port: int) -> socket.socket:
