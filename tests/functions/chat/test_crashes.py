@@ -22,7 +22,6 @@ from tests.functions.chat.world import (
     text,
 )
 
-
 CALLS = 28
 """How many calls to store and broker `life` makes."""
 
