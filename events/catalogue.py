@@ -10,12 +10,12 @@ from typing import TypeVar
 
 import orjson
 
-from . import auth, chat, fact
+from . import chat, fact
 from .cloudevent import CloudEvent, ExtensionValue
 from .errors import UnknownFact, shown
 from .fact import Fact
 
-FACTS: tuple[type[Fact], ...] = (*chat.FACTS, *auth.FACTS)
+FACTS: tuple[type[Fact], ...] = chat.FACTS
 _BY_TYPE = {fact_type.TYPE: fact_type for fact_type in FACTS}
 
 F = TypeVar("F", bound=Fact)
@@ -61,7 +61,7 @@ def from_event(event: CloudEvent) -> Fact:
 
 def sample(fact_type: type[F]) -> F:
     """An example of a fact, as docs/events.md shows it."""
-    for example in (*chat.samples(), *auth.samples()):
+    for example in chat.samples():
         if isinstance(example, fact_type):
             return example
     raise KeyError(f"{fact_type.__name__} has no sample; add one to its module's samples()")

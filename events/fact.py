@@ -1,6 +1,6 @@
 """What a fact is: a frozen dataclass whose fields are the event's data, and the way there and back.
 
-A field's type says what its JSON may be: ``str``, ``int``, ``bool``, ``X | None``, ``Literal``, ``Any``,
+A field's type says what its JSON may be: ``str``, ``int``, ``bool``, ``X | None``, ``Any``,
 ``tuple[X, ...]`` (an array), ``Mapping[str, X]`` (an object), another dataclass; ``Annotated`` adds a
 ``Rule``. A field with a default may be absent, and is left out while it is None. Unknown members are ignored,
 so that a field can be added without a new version.
@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, Protocol, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Protocol, Union, get_args, get_origin, get_type_hints
 
 from .errors import InvalidEvent, shown
 from .grammar import is_timestamp
@@ -91,8 +91,6 @@ def decoder(annotation: Any) -> Decode:
         return _scalar(annotation)
     if origin is Annotated:
         return _ruled(decoder(arguments[0]), arguments[1])
-    if origin is Literal:
-        return _one_of(arguments)
     if origin in (Union, types.UnionType):
         return _union(arguments)
     if origin is tuple:
@@ -129,15 +127,6 @@ def _ruled(inner: Decode, rule: Rule) -> Decode:
         if not rule.holds(result):
             raise _unfit(path, value, rule.wanted)
         return result
-
-    return read
-
-
-def _one_of(choices: tuple[Any, ...]) -> Decode:
-    def read(value: Any, path: str) -> Any:
-        if value not in choices:
-            raise _unfit(path, value, "one of " + ", ".join(map(repr, choices)))
-        return value
 
     return read
 
