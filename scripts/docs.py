@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from events import catalogue, jsonformat
@@ -17,7 +18,7 @@ from events.fact import Fact, field_types
 from events.schema import schema
 from events.validation import CORE_NAMES
 from scripts.local.eventing.filters import selection
-from scripts.local.eventing.ping import EVENT_TYPE as PING
+from scripts.local.eventing.ping import ping_event
 from scripts.local.manifests.eventing import read_ping_source, read_trigger
 from scripts.local.manifests.fields import Fields
 from scripts.local.manifests.kustomize import render
@@ -27,13 +28,14 @@ from scripts.local.manifests.problems import ManifestError, Problem
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "events.md"
 SCHEMAS = ROOT / "events" / "schemas"
+SAMPLE_TIME = datetime(2026, 1, 15, 9, 30, 2, tzinfo=UTC)
 
 HEAD = """\
 <!-- Written by `python -m scripts.docs` from events/ and eventing/; a test says whether it is current. -->
 # The events
 
 Every fact is a [CloudEvent](https://cloudevents.io) on the Broker `default`: its type names it, its data is
-described by a JSON Schema in [events/schemas](../events/schemas). Who wants to react adds a Trigger.
+described by a JSON Schema in [events/schemas](../events/schemas). A new reaction is a new Trigger.
 
 | event | emitted by | who reacts |
 |---|---|---|
@@ -65,11 +67,9 @@ def _row(fact_type: type[Fact], triggers: list[Trigger]) -> str:
 
 
 def _ping_row(source: PingSource, triggers: list[Trigger]) -> str:
-    address = f"/apis/v1/namespaces/{source.namespace}/pingsources/{source.name}"
-    event = CloudEvent(id="1", source=address, type=PING)
-    return (
-        f"| `{PING}` | the PingSource `{source.name}` (`{source.schedule}`) | {_reactions(event, triggers)} |"
-    )
+    event = ping_event(source, SAMPLE_TIME)
+    emitter = f"the PingSource `{source.name}` (`{source.schedule}`)"
+    return f"| `{event.type}` | {emitter} | {_reactions(event, triggers)} |"
 
 
 def _section(fact_type: type[Fact], triggers: list[Trigger]) -> str:
@@ -92,7 +92,7 @@ def sample_event(fact_type: type[Fact]) -> CloudEvent:
         fact,
         id="01hv3m9f0b",
         source=fact_type.SOURCE,
-        time="2026-01-15T09:30:02.125Z",
+        time=SAMPLE_TIME.isoformat().replace("+00:00", "Z"),
         subject=subject,
         tenant="acme",
         partitionkey=subject,
