@@ -71,6 +71,7 @@ def model_server() -> Iterator[ModelServer]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_: object) -> None:
         """Say nothing: a test's output is its own."""
