@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from events import CloudEvent
 from functions._runtime.adapters.sqlite.database import Database
-from functions._runtime.stored_event import from_columns, to_columns
 from functions._runtime.errors import VersionConflict
 from functions._runtime.ports import Recorded
+from functions._runtime.stored_event import from_columns, to_columns
 
 
 class SqliteEventStore:
