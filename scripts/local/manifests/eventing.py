@@ -107,7 +107,7 @@ def read_sink_binding(manifest: Fields) -> SinkBinding:
     manifest.ignore("status")
     manifest.finish()
     subject = spec.fields("subject")
-    if subject.required("kind") != "Service" or subject.required("apiVersion") != SERVING:
+    if (subject.required("apiVersion"), subject.required("kind")) != (SERVING, "Service"):
         subject.fault("kind", f"only a Service of {SERVING} can be a subject here")
     namespace = subject.text("namespace", metadata.namespace)
     if namespace != metadata.namespace:

@@ -85,9 +85,14 @@ def _refuse_kind(item: Map, kind: str, problems: list[Problem]) -> None:
 
 def _told(found: Problem, problems: list[Problem]) -> bool:
     """Whether a fault of the same field, or of a part of it, is known already."""
+    path = _dotted(found.path)
     return any(
-        known.where.file == found.where.file and known.path.startswith(found.path) for known in problems
+        known.where.file == found.where.file and _dotted(known.path).startswith(path) for known in problems
     )
+
+
+def _dotted(path: str) -> str:
+    return path.replace("[", ".").replace("]", "")
 
 
 def _unbound(manifests: Manifests) -> list[Problem]:

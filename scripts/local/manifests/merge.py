@@ -22,6 +22,8 @@ def merge(target: Map, patch: Map) -> None:
             target.pop(key, None)
         elif isinstance(value, Map) and isinstance(target.get(key), Map):
             merge(target[key], value)
+            if value and not target[key]:
+                del target[key]  # nothing is left of it
         else:
             target.put(key, _without_nulls(duplicate(value)), where)
 
