@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,7 +166,7 @@ class Eventing:
         start = max(self._events.end(name) - count, 0)
         return await self._events.read(name, start, count, count * MAX_EVENT_BYTES)
 
-    async def follow(self, broker: str | None = None) -> AsyncIterator[Record]:
+    async def follow(self, broker: str | None = None) -> AsyncGenerator[Record, None]:
         """Events of a Broker as they pass."""
         passing: asyncio.Queue[Record] = asyncio.Queue(FOLLOWED_EVENTS)
 

@@ -24,7 +24,7 @@ class Sink:
         url: as functions and dead letters are told it.
         kind: a Service of the manifests, a Broker of theirs, or any other HTTP server.
         namespace, name: of the Service or Broker.
-        host, port, target: of the HTTP request.
+        host, port, target, tls: of the HTTP request.
     """
 
     url: str
@@ -34,6 +34,7 @@ class Sink:
     host: str
     port: int
     target: bytes
+    tls: bool = False
 
 
 class SinkError(ValueError):
@@ -66,16 +67,17 @@ class Sinks:
     def _of_url(self, url: str) -> Sink:
         try:
             parts = urlsplit(url)
-            host, port = (parts.hostname or "").lower(), parts.port or 80
+            tls = parts.scheme == "https"
+            host, port = (parts.hostname or "").lower(), parts.port or (443 if tls else 80)
         except ValueError:
             raise SinkError(f"{url!r} is no URL; write http://host:port/path") from None
-        if parts.scheme != "http" or not host:
-            raise SinkError(f"{url!r} can't be sent to; the local runner speaks http://host:port/path")
+        if parts.scheme not in ("http", "https") or not host:
+            raise SinkError(f"{url!r} can't be sent to; write http://host:port/path or https://…")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         if not target.isascii() or any(character.isspace() for character in target):
             raise SinkError(f"{url!r} has characters that a URL percent-encodes")
         kind, namespace, name = self._owner(url, host, parts.path)
-        return Sink(url, kind, namespace, name, host, port, target.encode())
+        return Sink(url, kind, namespace, name, host, port, target.encode(), tls)
 
     def _owner(
         self, url: str, host: str, path: str

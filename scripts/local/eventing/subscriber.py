@@ -79,7 +79,14 @@ class HttpSubscriber:
                 )
             else:
                 response = await self._client.request(
-                    b"POST", sink.host, sink.port, sink.target, headers, body, timeout_s=timeout_s
+                    b"POST",
+                    sink.host,
+                    sink.port,
+                    sink.target,
+                    headers,
+                    body,
+                    timeout_s=timeout_s,
+                    tls=sink.tls,
                 )
             whole = response.body_now()
             if whole is None:

@@ -53,7 +53,7 @@ class Received:
 class Receiver:
     """A subscriber. `answer` gives status, headers and body, at once or when it is done waiting."""
 
-    answer: Callable[[Received], Reply | Awaitable[Reply]] = lambda _: (204, [], b"")
+    answer: Callable[[Received], Reply | Awaitable[Reply]] = lambda received: taken(received)
     received: list[Received] = field(default_factory=list)
     port: int = 0
 
@@ -82,6 +82,11 @@ class Receiver:
         return self.received
 
 
+def taken(_: Received) -> Reply:
+    """A subscriber that takes everything."""
+    return 204, [], b""
+
+
 def status(code: int, body: bytes = b"") -> Callable[[Received], Reply]:
     """A subscriber that always answers the same."""
     return lambda _: (code, [], body)
@@ -89,7 +94,7 @@ def status(code: int, body: bytes = b"") -> Callable[[Received], Reply]:
 
 @asynccontextmanager
 async def receiving(
-    answer: Callable[[Received], Reply | Awaitable[Reply]] = status(204),
+    answer: Callable[[Received], Reply | Awaitable[Reply]] = taken,
 ) -> AsyncIterator[Receiver]:
     """A subscriber that listens."""
     receiver = Receiver(answer)
@@ -138,11 +143,12 @@ class Running:
         body: bytes = b"",
         *,
         headers: Mapping[str, str] | None = None,
-        **more: str,
+        attributes: Mapping[str, str] | None = None,
     ) -> tuple[int, dict[str, str], str]:
-        """Send an event in binary mode (`more`: attributes), or whatever `headers` say; status, headers and text."""
+        """Send an event in binary mode, or whatever `headers` say; the answer's status, headers and text."""
         if headers is None:
-            headers = {f"ce-{name}": value for name, value in (ANY_EVENT | more).items()}
+            event = ANY_EVENT | dict(attributes or {})
+            headers = {f"ce-{name}": value for name, value in event.items()}
         fields = [(name.encode(), value.encode()) for name, value in headers.items()]
         response = await self.client.request(
             b"POST", "127.0.0.1", self.server.port, path.encode(), fields, body
@@ -153,7 +159,7 @@ class Running:
     async def store(self, *ids: str, **attributes: str) -> None:
         """Send an event for each id; each must be taken."""
         for ident in ids:
-            code, _, text = await self.post(id=ident, **attributes)
+            code, _, text = await self.post(attributes=attributes | {"id": ident})
             assert code == 202, text
 
     async def idle(self) -> None:
@@ -175,7 +181,7 @@ async def running(
     finally:
         await client.close()
         await server.close()
-        await eventing.stop()
+        await eventing.stop(grace_s=0.1)
 
 
 def trigger(name: str, subscriber: Destination, **more: Any) -> Trigger:

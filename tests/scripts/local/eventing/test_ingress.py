@@ -20,7 +20,7 @@ async def broker(tmp_path: Path) -> AsyncIterator[Running]:
 
 
 async def test_an_event_in_binary_mode_is_taken(broker: Running) -> None:
-    assert (await broker.post(body=b'{"a":1}', subject="caf%C3%A9"))[0] == 202
+    assert (await broker.post(body=b'{"a":1}', attributes={"subject": "caf%C3%A9"}))[0] == 202
     (record,) = await broker.eventing.tail(10)
     assert record.attributes["subject"] == "café"
     assert record.data == b'{"a":1}'
@@ -134,9 +134,9 @@ async def test_an_event_that_waits_for_its_last_hop_is_refused_by_the_channel_ba
     async with receiving() as receiver:
         one = manifests(trigger("t", receiver.destination), klass="MTChannelBasedBroker")
         async with running(tmp_path, one) as broker:
-            code, _, text = await broker.post(knativebrokerttl="1")
+            code, _, text = await broker.post(attributes={"knativebrokerttl": "1"})
             assert code == 400
             assert "knativebrokerttl" in text
-            assert (await broker.post(id="2", knativebrokerttl="2"))[0] == 202
+            assert (await broker.post(attributes={"id": "2", "knativebrokerttl": "2"}))[0] == 202
             (delivery,) = await receiver.until(1)
             assert delivery.id == "2"
