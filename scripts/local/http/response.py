@@ -203,13 +203,13 @@ class ClientConnection(asyncio.Protocol):
             return
         self._ends_early = False
         reusable = self._parser.should_keep_alive() and (self._sending is None or self._sending.done())
-        self._complete()
         self._in_head = True
         self._head_bytes = 0
         if reusable and not self._transport.is_closing():
             self._on_idle(self)
         else:
             self._transport.close()
+        self._complete()
 
     def _until_close(self) -> bool:
         """Whether the close is what ends this answer (RFC 9112 section 6.3, rule 8)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 MAX_BYTES = 10_000_000
@@ -19,16 +20,18 @@ class LogFile:
 
     def write(self, data: bytes) -> None:
         """Append, whole; a disk that is full loses the line and nothing else."""
-        try:
+        if self._file < 0:
+            return
+        with suppress(OSError):
             if self._size + len(data) > self._max_bytes:
                 self._turn_over()
             self._size += os.write(self._file, data)
-        except OSError:
-            pass
 
     def close(self) -> None:
-        """Write no more."""
-        os.close(self._file)
+        """Write no more; twice is harmless."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     def _open(self) -> None:
         self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -110,15 +110,20 @@ class Replica:
     async def stop(self, grace_s: float) -> None:
         """End the process: it may take `grace_s` to finish what it serves."""
         self.state = State.STOPPING
+        self.hang_up()
         if self._child is not None:
             await self._child.stop(grace_s)
+
+    def hang_up(self) -> None:
+        """Close the idle connections to it: a server that stops may wait for them."""
+        self._blueprint.client.forget("127.0.0.1", self.port)
 
     def kill(self) -> None:
         """End what is left of the process at once."""
         self.state = State.STOPPING
         if self._child is not None:
             self._child.kill()
-        self._blueprint.client.forget("127.0.0.1", self.port)
+        self.hang_up()
 
     def _watch(self, changed: Callable[[bool], None], *, liveness: bool) -> asyncio.Future[None]:
         service = self._blueprint.service

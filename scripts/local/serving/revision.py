@@ -78,7 +78,9 @@ class Revision:
         """The request is over."""
         self._autoscaler.load.change(self._loop.time(), -1)
         replica.in_flight -= 1
-        if replica.state is State.DRAINING and not replica.in_flight:
+        if replica.state is State.STOPPING:
+            replica.hang_up()
+        elif replica.state is State.DRAINING and not replica.in_flight:
             self._end(replica)
         elif self._waiting:
             self._serve_waiting()

@@ -29,7 +29,7 @@ OVERLAYS = {
         """,
     "a digest": """\
         resources: [base]
-        images: [{name: dev.local/app, digest: "sha256:24a0c4b4a4c0eb97a1aabb8e29f18e917d05abfe1b7a7c07857230"}]
+        images: [{name: dev.local/app, digest: "sha256:24a0c4b4a4c0eb97a1aabb8e29f18e917d05abfe1b"}]
         """,
     "a merge that adds, replaces a list, and removes": """\
         resources: [base]
@@ -147,8 +147,9 @@ WRONG = [
         "kustomization.yaml:2: patches[0]: needs either",
     ),
     (
-        "resources: [base]\npatches:\n  - target: {kind: Service}\n    patch: |\n      - {op: remove, path: /no}",
-        "kustomization.yaml:5: remove: /no doesn't exist in the object (no 'no')",
+        "resources: [base]\npatches:\n  - target: {kind: Service}\n    patch: |\n"
+        "      - {op: remove, path: /a}",
+        "kustomization.yaml:5: remove: /a doesn't exist in the object (no 'a')",
     ),
     (
         "resources: [base]\npatches:\n  - target: {kind: Service}\n    patch: |\n      - {op: put, path: /a}",
