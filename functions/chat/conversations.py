@@ -21,7 +21,7 @@ from functions.chat.background import Background
 from functions.chat.model import Conversation, evolve
 from functions.chat.snapshots import Snapshots
 
-SNAPSHOT_EVERY_VERSIONS = 64
+SNAPSHOT_EVERY_VERSIONS = 32
 CACHED_CONVERSATIONS = 256
 TRIES = 8
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any
 
 from events.chat import (
     ConversationDeleted,
@@ -37,10 +37,11 @@ UNSUMMARIZED_TURNS = 4
 KEYED_TURN = "turn_k"
 """How the id of a turn with an Idempotency-Key begins; other ids go on with a hexadecimal digit."""
 
-Outcome = Literal["completed", "cancelled", "failed", "expired"]
 Ending = TurnCompleted | TurnCancelled | TurnFailed | TurnExpired
+Changes = dict[str, Any]
+"""Fields of a `Conversation` and their new values."""
 
-OUTCOMES: dict[type[Fact], Outcome] = {
+OUTCOMES: dict[type[Fact], str] = {
     TurnCompleted: "completed",
     TurnCancelled: "cancelled",
     TurnFailed: "failed",
@@ -74,11 +75,11 @@ class OpenTurn:
 
 @dataclass(frozen=True, slots=True)
 class EndedTurn:
-    """How a turn ended, and at which version that stands."""
+    """How a turn ended (one of `OUTCOMES`), and at which version that stands."""
 
     turn_id: str
     version: int
-    outcome: Outcome
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,48 +120,55 @@ class Conversation:
 
 def evolve(state: Conversation, fact: Fact | None, time: str) -> Conversation:
     """The state after one more fact (None: one that isn't known here); `time` is its event's, RFC 3339."""
-    state = replace(state, version=state.version + 1)
+    if isinstance(fact, ConversationDeleted):
+        return Conversation(state.conversation_id, state.version + 1, state.owner, deleted=True)
+    return replace(state, version=state.version + 1, **_changes(state, fact, time))
+
+
+def _changes(state: Conversation, fact: Fact | None, time: str) -> Changes:
     match fact:
         case ConversationStarted():
-            started = replace(state, owner=fact.owner, metadata=fact.metadata, created_at=time)
-            return _with_turn(started, None, fact.items)
+            known = {"owner": fact.owner, "metadata": fact.metadata, "created_at": time}
+            return {**known, **_with_turn(state, None, fact.items)}
         case ConversationUpdated():
-            return replace(state, metadata=fact.metadata)
-        case ConversationDeleted():
-            return Conversation(state.conversation_id, state.version, state.owner, deleted=True)
+            return {"metadata": fact.metadata}
         case TurnStarted():
-            return replace(state, open_turn=OpenTurn(fact.turn_id, fact.items, fact.deadline))
+            return {"open_turn": OpenTurn(fact.turn_id, fact.items, fact.deadline)}
         case TurnCompleted() | TurnCancelled() | TurnFailed() | TurnExpired():
             return _ended(state, fact)
         case SummaryAdopted():
             left = tuple(turn for turn in state.turns if turn.version > fact.through_version)
-            return replace(state, summary=fact.summary, summarized_through=fact.through_version, turns=left)
-    return state
+            return {"summary": fact.summary, "summarized_through": fact.through_version, "turns": left}
+    return {}
 
 
-def _ended(state: Conversation, fact: Ending) -> Conversation:
-    ended = EndedTurn(fact.turn_id, state.version, OUTCOMES[type(fact)])
-    asked = state.open_turn.items if state.open_turn else ()
-    state = replace(state, open_turn=None, last_ended=ended)
+def _ended(state: Conversation, fact: Ending) -> Changes:
+    ended = EndedTurn(fact.turn_id, state.version + 1, OUTCOMES[type(fact)])
+    changes: Changes = {"open_turn": None, "last_ended": ended}
     if fact.turn_id.startswith(KEYED_TURN):
         keyed = (*state.keyed, ended)
-        forgotten = state.keys_forgotten or len(keyed) > REMEMBERED_KEYS
-        state = replace(state, keyed=keyed[-REMEMBERED_KEYS:], keys_forgotten=forgotten)
+        changes["keyed"] = keyed[-REMEMBERED_KEYS:]
+        changes["keys_forgotten"] = state.keys_forgotten or len(keyed) > REMEMBERED_KEYS
     # A turn without an answer is as if it had never been: its message will be sent again, or was given up.
     answer = fact.items if isinstance(fact, TurnCompleted | TurnCancelled) else ()
-    return _with_turn(state, fact.turn_id, (*asked, *answer)) if answer else state
+    if answer:
+        asked = state.open_turn.items if state.open_turn else ()
+        changes |= _with_turn(state, fact.turn_id, (*asked, *answer))
+    return changes
 
 
-def _with_turn(state: Conversation, turn_id: str | None, items: Sequence[Item]) -> Conversation:
+def _with_turn(state: Conversation, turn_id: str | None, items: Sequence[Item]) -> Changes:
     instructions = tuple(item for item in items if item.role in INSTRUCTING_ROLES)
-    # How an earlier answer was thought out isn't shown to a model again (DeepSeek's API guide says not to).
-    said = tuple(
-        replace(item, reasoning_content=None) for item in items if item.role not in INSTRUCTING_ROLES
-    )
+    said = tuple(_remembered(item) for item in items if item.role not in INSTRUCTING_ROLES)
     turns = state.turns
     if said:
-        turns = (*turns, Turn(turn_id, state.version, said, sum(map(count_tokens, said))))
-    return replace(state, instructions=instructions or state.instructions, turns=_bounded(turns))
+        turns = (*turns, Turn(turn_id, state.version + 1, said, sum(map(count_tokens, said))))
+    return {"instructions": instructions or state.instructions, "turns": _bounded(turns)}
+
+
+def _remembered(item: Item) -> Item:
+    """Without how it was thought out: a model isn't shown that again (so DeepSeek's API guide)."""
+    return item if item.reasoning_content is None else replace(item, reasoning_content=None)
 
 
 def _bounded(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:

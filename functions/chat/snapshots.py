@@ -7,14 +7,17 @@ version make up for it. One that this version of the program can't read is as go
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from events import InvalidEvent, fact
+import orjson
+
+from events.chat import Item
 from functions._runtime.errors import Unavailable
 from functions._runtime.ports import Documents
-from functions.chat.model import Conversation
+from functions.chat.model import Conversation, EndedTurn, OpenTurn, Turn
 
 SCHEMA = 1
-"""Goes up whenever `model.evolve` would make another state of the same facts."""
+"""Goes up whenever a state has other fields, or `model.evolve` would make another one of the same facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +32,38 @@ class Snapshots:
         if document is None or document.body.get("schema") != SCHEMA:
             return None
         try:
-            state: Conversation = fact.decode(Conversation, document.body.get("state"))
-        except InvalidEvent:
+            return decode(document.body["state"])
+        except (KeyError, TypeError, ValueError):
             return None
-        return state
 
     async def save(self, stream: str, state: Conversation) -> None:
         """Keep `state`; if the store is away, a later one will be kept."""
         try:
-            body = {"schema": SCHEMA, "state": fact.encode(state)}
-            await self.documents.put(stream, body, if_version=None)
+            await self.documents.put(stream, {"schema": SCHEMA, "state": encode(state)}, if_version=None)
         except Unavailable:
             return
+
+
+def encode(state: Conversation) -> str:
+    """The state as JSON text: a state holds callers' own keys, which not every store takes for fields."""
+    return orjson.dumps(state).decode()
+
+
+def decode(text: str) -> Conversation:
+    """The state that was encoded; KeyError, TypeError or ValueError if it is none."""
+    fields = orjson.loads(text)
+    open_turn, last_ended = fields["open_turn"], fields["last_ended"]
+    fields["instructions"] = _items(fields["instructions"])
+    fields["turns"] = tuple(Turn(**{**turn, "items": _items(turn["items"])}) for turn in fields["turns"])
+    fields["open_turn"] = open_turn and OpenTurn(**{**open_turn, "items": _items(open_turn["items"])})
+    fields["last_ended"] = last_ended and EndedTurn(**last_ended)
+    fields["keyed"] = tuple(EndedTurn(**turn) for turn in fields["keyed"])
+    return Conversation(**fields)
+
+
+def _items(items: list[dict[str, Any]]) -> tuple[Item, ...]:
+    return tuple(Item(**{name: _frozen(value) for name, value in item.items()}) for item in items)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -95,7 +95,17 @@ async def test_a_snapshot_spares_reading_the_facts_before_it() -> None:
     assert state == await world.conversations.load("team", conversation)
 
 
-@pytest.mark.parametrize("body", [{}, {"schema": 0}, {"schema": 1}, {"schema": 1, "state": {"version": "x"}}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"schema": 0, "state": "{}"},
+        {"schema": 1},
+        {"schema": 1, "state": "no JSON"},
+        {"schema": 1, "state": "[]"},
+        {"schema": 1, "state": '{"turns": 1}'},
+    ],
+)
 async def test_a_snapshot_that_can_not_be_read_is_done_without(body: dict[str, object]) -> None:
     world = World()
     conversation = await long_conversation(world, SNAPSHOT_EVERY_VERSIONS + 2)

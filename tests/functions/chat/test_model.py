@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events import fact
 from events.chat import Item, SummaryAdopted, TurnStarted, Usage
 from events.fact import Fact
 from functions._runtime.clock import rfc3339
@@ -25,6 +23,7 @@ from functions.chat.model import (
     Conversation,
     evolve,
 )
+from functions.chat.snapshots import decode, encode
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NAME = "conv_1"
@@ -137,8 +136,16 @@ def test_a_state_survives_its_snapshot(sequence: list[Step]) -> None:
             moment = moment.then(step(moment.state))
         except Problem:
             continue
-    written = orjson.loads(orjson.dumps(fact.encode(moment.state)))
-    assert fact.decode(Conversation, written) == moment.state
+    assert decode(encode(moment.state)) == moment.state
+
+
+def test_parts_calls_and_keys_survive_a_snapshot() -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "depth", "arguments": "{}"}}
+    parts = ({"type": "text", "text": "Hi"}, {"type": "image_url", "image_url": {"url": "data:…"}})
+    items = (Item("msg_1", "user", parts), Item("msg_2", "assistant", None, tool_calls=(call,)))
+    moment = with_turn(started(*items, said("Be brief.", "system")), KEYED_TURN + "1")
+    moment = moment.then(commands.start_turn(moment.state, "turn_2", "echo", items, rfc3339(START)))
+    assert decode(encode(moment.state)) == moment.state
 
 
 def test_a_conversation_is_seen_by_its_owner_alone() -> None:
