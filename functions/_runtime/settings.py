@@ -40,7 +40,8 @@ def variable(
     with what would be right; without it the field's type (str, int, float, bool) decides. A `secret` is
     shown neither in an error nor in the settings' repr. An empty variable counts as absent.
     """
-    return field(default=default, repr=not secret, metadata={_VARIABLE: (name, parse, secret)})
+    # Keyword only, so that a needed one may stand behind one with a default.
+    return field(default=default, repr=not secret, kw_only=True, metadata={_VARIABLE: (name, parse, secret)})
 
 
 def read(cls: type[S], environ: Mapping[str, str]) -> S:

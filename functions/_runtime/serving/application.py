@@ -29,6 +29,7 @@ from functions._runtime.serving.answering import (
 from functions._runtime.serving.lifecycle import Lifecycle
 from functions._runtime.tracing import Trace, current_trace, trace_from
 
+CUT_OFF_S = 5.0
 _CLIENT_LEFT = 499  # what nginx writes where there was nobody to answer
 _UNMATCHED = "unmatched"
 
@@ -56,6 +57,8 @@ class Application:
         self._metrics = metrics
         self.log = log
         self._router: Router | None = None
+        self._serving = 0
+        self._idle = asyncio.Event()
         self._probes: dict[str, Callable[[], Awaitable[Response]]] = {
             "/healthz": self._alive,
             "/readyz": self._ready,
@@ -68,10 +71,25 @@ class Application:
         exchange = _Exchange(scope, receive, headers, trace_from(headers))
         current_trace.set(exchange.trace)
         self._metrics.started()
+        self._serving += 1
         try:
             await self._serve(exchange, send)
         finally:
             self._record(exchange)
+            self._serving -= 1
+            if self._serving == 0:
+                self._idle.set()
+
+    async def close(self) -> None:
+        """End the function, when what is still being served (cut off by the server) has ended."""
+        self._idle.clear()
+        if self._serving:
+            try:
+                async with asyncio.timeout(CUT_OFF_S):
+                    await self._idle.wait()
+            except TimeoutError:
+                self.log.warning("answers_left_behind", count=self._serving)
+        await self.lifecycle.close()
 
     async def _serve(self, exchange: _Exchange, send: Send) -> None:
         try:

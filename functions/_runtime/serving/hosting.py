@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from functions._runtime.serving.application import Application
 
-BACKGROUND_GRACE_S = 15
+CLOSING_S = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,6 @@ def _enter_gunicorn(graceful_timeout_s: int) -> None:
     from gunicorn import config
 
     # After the last answer, the background tasks finish: gunicorn kills only then.
-    config.GracefulTimeout.default = graceful_timeout_s + BACKGROUND_GRACE_S
+    config.GracefulTimeout.default = graceful_timeout_s + CLOSING_S
     # One socket for all of a user's processes: they would take it from each other.
     config.ControlSocketDisable.default = True

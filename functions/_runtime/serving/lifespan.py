@@ -35,10 +35,10 @@ class FunctionLifespan:
             self._watch = asyncio.create_task(_end_without_master(self._hosted.master_pid))
 
     async def shutdown(self) -> None:
-        """Close the function; the server calls it when the last answer is out."""
+        """Close the function; the server calls it when the last answer is out, or has been cut off."""
         if self._watch is not None:
             self._watch.cancel()
-        await self._hosted.application.lifecycle.close()
+        await self._hosted.application.close()
 
 
 async def _end_without_master(master_pid: int) -> None:

@@ -21,7 +21,9 @@ class Settings:
 
 def test_what_the_environment_says_goes_before_the_defaults() -> None:
     environ = {"URL": "https://a.b/c/", "STORE": "sqlite:/x/y.db", "COUNT": "7", "RATIO": "2", "ON": "true"}
-    assert read(Settings, environ) == Settings("https://a.b/c", "sqlite:/x/y.db", 7, 2.0, True)
+    assert read(Settings, environ) == Settings(
+        url="https://a.b/c", store="sqlite:/x/y.db", count=7, ratio=2.0, is_on=True
+    )
 
 
 def test_an_empty_variable_counts_as_absent() -> None:
