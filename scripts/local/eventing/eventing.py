@@ -161,8 +161,11 @@ class Eventing:
         return count
 
     async def tail(self, count: int, broker: str | None = None) -> list[Record]:
-        """A Broker's last events, oldest first (`<namespace>/<name>`; None: the first of the manifests)."""
-        name = broker or next(iter(self._brokers))
+        """A Broker's last events, oldest first (`<namespace>/<name>`; None: the first of the manifests).
+
+        `LookupError` where the manifests have no Broker.
+        """
+        name = broker or self._first_broker()
         start = max(self._events.end(name) - count, 0)
         return await self._events.read(name, start, count, count * MAX_EVENT_BYTES)
 
@@ -174,12 +177,17 @@ class Eventing:
             for record in records[: FOLLOWED_EVENTS - passing.qsize()]:
                 passing.put_nowait(record)
 
-        unwatch = self._events.watch(broker or next(iter(self._brokers)), offer)
+        unwatch = self._events.watch(broker or self._first_broker(), offer)
         try:
             while True:
                 yield await passing.get()
         finally:
             unwatch()
+
+    def _first_broker(self) -> str:
+        for name in self._brokers:
+            return name
+        raise LookupError("there is no Broker in the manifests, so no event passes")
 
     def _routes(self) -> list[tuple[Route, Broker]]:
         brokers = {(broker.namespace, broker.name): broker for broker in self._manifests.brokers}
@@ -221,10 +229,12 @@ class Eventing:
 
 
 async def _repeat(interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
-    """Do it again and again; a log that refuses now may not the next time."""
+    """Do it again and again: a log that refuses now may not the next time."""
     while True:
         await asyncio.sleep(interval_s)
         try:
             await work()
         except LogRefused as error:
             log.error("%s", error)
+        except Exception:  # as long as the broker runs this is tried again
+            log.exception("the broker's upkeep failed")

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 
 from .broker import Broker
 from .concurrency import Concurrency
-from .deadletter import as_dead_letter
+from .courier import Courier
 from .log import Checkpoint, DeadLetter, DeadLetters, Failure, LogRefused
-from .record import Header, Record
+from .record import Record
 from .route import Route
-from .sinks import Sink
-from .subscriber import Subscriber, Unanswered
-from .verdict import Verdict, is_taken, judge, unanswered
+from .subscriber import Subscriber
 from .window import Item, Window
 
 log = logging.getLogger(__name__)
@@ -52,11 +49,9 @@ class Subscription:
         self.changed = True
         """Whether the checkpoint is another than the one that was last asked for."""
         self._broker = broker
-        self._letters = letters
-        self._subscriber = subscriber
+        self._courier = Courier(route, broker.name, letters, subscriber)
         self._window = Window(at, ordered=route.ordered)
         self._concurrency = Concurrency()
-        self._call = ((b"prefer", b"reply"), (b"kn-namespace", route.namespace.encode()))
         self._work_to_read = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[Item, asyncio.TimerHandle] = {}
@@ -131,6 +126,9 @@ class Subscription:
             except LogRefused as error:
                 log.error("%s can't read the log: %s", self.route.name, error)
                 await asyncio.sleep(PAUSE_S)
+            except Exception:  # a Trigger outlives a fault of one read; nothing of it is skipped
+                log.exception("%s can't read the log", self.route.name)
+                await asyncio.sleep(PAUSE_S)
             self._employ()
             await asyncio.sleep(0)  # the others' turn
 
@@ -196,9 +194,7 @@ class Subscription:
         except LogRefused as error:
             log.error("%s: event %d waits: %s", self.route.name, item.offset, error)
             self._later(item, PAUSE_S)
-        except (
-            Exception
-        ):  # a worker outlives a fault of one delivery; the event stays open and is tried again
+        except Exception:  # a worker outlives a fault of one delivery: the event stays open
             log.exception("%s: event %d waits", self.route.name, item.offset)
             self._later(item, PAUSE_S)
 
@@ -209,14 +205,14 @@ class Subscription:
         return record
 
     async def _try(self, item: Item, record: Record) -> None:
-        verdict = await self._send(record)
+        verdict = await self._courier.deliver(record)
         if verdict.overload:
             self._concurrency.overloaded()
         if verdict.reply is not None:
             await self._broker.take_reply(verdict.reply, record)
         if verdict.failure is None:
             if item.letter:
-                await self._letters.remove(item.letter)
+                await self._courier.forget(item.letter)
             self.counts.taken += 1
             self._concurrency.taken()
             self._done(item)
@@ -226,48 +222,21 @@ class Subscription:
             item.failure, item.tries = verdict.failure, 0
             await self._bury(item, record, verdict.failure)
 
-    async def _send(self, record: Record) -> Verdict:
-        route = self.route
-        headers = (*route.policy.klass.for_subscriber(record), *self._call)
-        try:
-            answer = await self._subscriber.send(route.sink, headers, record.data, route.policy.timeout_s)
-        except Unanswered as error:
-            return unanswered(str(error), route.sink.url)
-        return judge(answer, route.policy.klass, route.sink.url)
-
     async def _bury(self, item: Item, record: Record, failure: Failure) -> None:
         """Keep a dead letter, and hand it to the dead letter sink by the same policy."""
-        sink = self.route.dead_letter_sink
+        has_sink = self.route.dead_letter_sink is not None
         if item.tries == 0:
-            log.warning(
-                "%s gives up on event %s: %s", self.route.name, record.attributes["id"], failure.reason
-            )
-            await self._letters.put(self._letter(record, failure, "not yet delivered" if sink else "none"))
-        if sink is None:
-            self._give_up(item)
-            return
-        refusal, retried = await self._send_dead(sink, record, failure)
-        if refusal is not None and self._again(item, retried=retried):
-            return
-        await self._letters.put(self._letter(record, failure, refusal or "delivered"))
-        self._give_up(item)
-
-    async def _send_dead(self, sink: Sink, record: Record, failure: Failure) -> tuple[str | None, bool]:
-        """Why the sink didn't take it (None: it did), and whether another try may succeed."""
-        policy = self.route.policy
-        headers: tuple[Header, ...] = as_dead_letter(policy.klass.for_dead_letter(record), failure)
-        try:
-            answer = await self._subscriber.send(sink, (*headers, *self._call), record.data, policy.timeout_s)
-        except Unanswered as error:
-            return str(error), True
-        if is_taken(answer):
-            return None, False
-        verdict = judge(answer, policy.klass, sink.url)
-        return verdict.failure.reason if verdict.failure else "refused", verdict.retried
-
-    def _letter(self, record: Record, failure: Failure, sink: str) -> DeadLetter:
-        now_ms = time.time_ns() // 1_000_000
-        return DeadLetter(self.route.name, self._broker.name, record, failure, now_ms, sink)
+            ident = record.attributes["id"]
+            log.warning("%s gives up on event %s: %s", self.route.name, ident, failure.reason)
+            await self._courier.keep(record, failure, "not yet delivered" if has_sink else "none")
+        if has_sink:
+            verdict = await self._courier.deliver_dead(record, failure)
+            if verdict.failure is not None and self._again(item, retried=verdict.retried):
+                return
+            became = verdict.failure.reason if verdict.failure is not None else "delivered"
+            await self._courier.keep(record, failure, became)
+        self.counts.dead += 1
+        self._done(item)
 
     # Coming back, and going.
 
@@ -289,10 +258,6 @@ class Subscription:
         del self._timers[item]
         self._window.resume(item)
         self._employ()
-
-    def _give_up(self, item: Item) -> None:
-        self.counts.dead += 1
-        self._done(item)
 
     def _done(self, item: Item) -> None:
         self.changed = True

@@ -62,9 +62,9 @@ def unanswered(reason: str, destination: str) -> Verdict:
     return Verdict(failure=Failure(reason, destination), retried=True, overload=True)
 
 
-def is_taken(answer: Answer) -> bool:
-    """Whether a dead letter sink has the event: it has no reply to give, so its body says nothing."""
-    return 200 <= answer.status < 300
+def judge_sink(answer: Answer, destination: str) -> Verdict:
+    """What a dead letter sink's answer means: it has no reply to give, so a 2xx's body says nothing."""
+    return TAKEN if 200 <= answer.status < 300 else _refused(answer, destination)
 
 
 def _refused(answer: Answer, destination: str) -> Verdict:
