@@ -34,10 +34,10 @@ class GroundSettings:
     """What every function reads from the environment.
 
     Attributes:
-        graceful_timeout_s: how long an answer in progress may take after SIGTERM: the Service's
-            `timeoutSeconds`.
+        graceful_timeout_s: how long the platform waits between SIGTERM and SIGKILL: the Service's
+            `timeoutSeconds`. Answers in progress have it but for its last part, in which the function closes.
         max_body_bytes: longer bodies are refused with 413.
-        sink, overrides: where events go and what is added to them, put there by a SinkBinding.
+        issuer, audience: who signs the callers' tokens, and for whom.
     """
 
     log_level: str = variable("LOG_LEVEL", default="info", parse=log_level)
@@ -45,8 +45,6 @@ class GroundSettings:
     max_body_bytes: int = variable("MAX_BODY_BYTES", default=10 * 1024 * 1024, parse=at_least(1))
     issuer: str = variable("HADAL_ISSUER", default="http://auth.hadal.svc.cluster.local", parse=http_url)
     audience: str = variable("HADAL_AUDIENCE", default="hadal")
-    sink: str | None = variable("K_SINK", default=None, parse=http_url)
-    overrides: str = variable("K_CE_OVERRIDES", default="{}")
 
 
 @dataclass(frozen=True, slots=True)

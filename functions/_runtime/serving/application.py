@@ -29,7 +29,7 @@ from functions._runtime.serving.answering import (
 from functions._runtime.serving.lifecycle import Lifecycle
 from functions._runtime.tracing import Trace, current_trace, trace_from
 
-CUT_OFF_S = 5.0
+CUT_OFF_S = 3.0
 _CLIENT_LEFT = 499  # what nginx writes where there was nobody to answer
 _UNMATCHED = "unmatched"
 

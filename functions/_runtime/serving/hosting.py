@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 from functions._runtime.serving.application import Application
 
-CLOSING_S = 20
+LONGEST_CLOSING_S = 10.0
+CLOSING_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ def hosted() -> Hosted:
     return _hosted
 
 
+def answering_s(graceful_timeout_s: int) -> float:
+    """How long answers may go on after SIGTERM, so that the function can still close before SIGKILL."""
+    return graceful_timeout_s - min(LONGEST_CLOSING_S, graceful_timeout_s * CLOSING_SHARE)
+
+
 def _enter_uvicorn() -> None:
     from uvicorn import config
 
@@ -57,7 +63,6 @@ def _enter_uvicorn() -> None:
 def _enter_gunicorn(graceful_timeout_s: int) -> None:
     from gunicorn import config
 
-    # After the last answer, the background tasks finish: gunicorn kills only then.
-    config.GracefulTimeout.default = graceful_timeout_s + CLOSING_S
+    config.GracefulTimeout.default = graceful_timeout_s
     # One socket for all of a user's processes: they would take it from each other.
     config.ControlSocketDisable.default = True

@@ -13,7 +13,7 @@ from functions._runtime.logs import Log
 Build = Callable[[AsyncExitStack], Awaitable[Function]]
 
 RETRY_AFTER_S = 1
-BACKGROUND_STOP_S = 10.0
+BACKGROUND_STOP_S = 6.0
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 10.0
 

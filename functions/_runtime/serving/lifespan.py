@@ -10,7 +10,7 @@ from typing import Any
 from uvicorn.config import Config
 
 from functions._runtime.logs import take_over_library_logs
-from functions._runtime.serving.hosting import hosted
+from functions._runtime.serving.hosting import answering_s, hosted
 
 _ORPHAN_CHECK_S = 1.0
 
@@ -24,7 +24,8 @@ class FunctionLifespan:
         self.should_exit = False
         self.state: dict[str, Any] = {}
         # What isn't answered then is cancelled; the application says 503, or breaks off its stream.
-        config.timeout_graceful_shutdown = self._hosted.application.settings.graceful_timeout_s
+        graceful_timeout_s = self._hosted.application.settings.graceful_timeout_s
+        config.timeout_graceful_shutdown = answering_s(graceful_timeout_s)  # type: ignore[assignment]
         config.encoded_headers = []  # no `Server` header: it is nobody's business
 
     async def startup(self) -> None:

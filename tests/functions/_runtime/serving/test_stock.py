@@ -84,7 +84,7 @@ async def test_sigterm_lets_a_hundred_streams_end_and_takes_nothing_new(tmp_path
 
 async def test_a_stream_longer_than_the_grace_is_cut_without_a_proper_end(tmp_path: Path) -> None:
     """Promise 57: a clean error, never a false end."""
-    async with served(tmp_path, {"DEMO_TICKS": "10000", "GRACEFUL_TIMEOUT_S": "1"}) as running:
+    async with served(tmp_path, {"DEMO_TICKS": "10000", "GRACEFUL_TIMEOUT_S": "4"}) as running:
         reader, _writer = await open_stream(running)
         running.terminate()
         rest = await reader.read()
