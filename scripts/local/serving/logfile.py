@@ -16,6 +16,7 @@ class LogFile:
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
         self.path = path
         self._max_bytes = max_bytes
+        self._file = -1
         self._open()
 
     def write(self, data: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,8 +140,6 @@ async def test_a_process_that_is_mended_serves_again(tmp_path: Path) -> None:
 
 
 async def test_a_command_that_is_not_there_is_the_reason(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     async with world(tmp_path, replace(service(), command=("no-such-program",))) as here:
         with pytest.raises(NoReplica, match="no-such-program is not installed"):
             await here.get("/pid")

@@ -68,7 +68,7 @@ class World:
     async def until(self, true: Callable[[], object], what: str = "it") -> None:
         """Wait for a condition."""
         async with asyncio.timeout(PATIENCE_S):
-            while not true():
+            while not true():  # noqa: ASYNC110  other processes make it true
                 await asyncio.sleep(0.01)
 
 
