@@ -18,13 +18,11 @@ from functions.auth.model import BootstrapToken, digest
 from functions.auth.signing_keys import Seal, SigningKeys
 from functions.auth.tokens import TokenEndpoint, tenant_name
 
-SHORTEST_SECRET_CHARACTERS = 32
-
 
 def secret(text: str) -> str:
     """A parser of secrets: long enough that nobody guesses one."""
-    if len(text) < SHORTEST_SECRET_CHARACTERS:
-        raise ValueError(f"should be random and at least {SHORTEST_SECRET_CHARACTERS} characters long")
+    if len(text) < 32:
+        raise ValueError("should be random and at least 32 characters long")
     return text
 
 
@@ -61,18 +59,17 @@ async def build(settings: Settings, ground: Ground) -> Function:
     store = await ground.stack.enter_async_context(open_store(settings.store))
     accounts = store.documents("accounts", indexes=("tenant",))
     keys = store.documents("api_keys", indexes=("tenant", "account"))
-    signing_keys = SigningKeys(
-        store.documents("signing_keys"), Seal(settings.key_encryption_key), ground.clock
-    )
+    clock, ids = ground.clock, ground.ids
+    ring = store.documents("signing_keys")
+    signing_keys = SigningKeys(ring, Seal(settings.key_encryption_key), clock)
     issuer, audience = ground.settings.issuer, ground.settings.audience
-    identity = TokenVerifier(signing_keys, issuer, audience, ground.clock)
+    identity = TokenVerifier(signing_keys, issuer, audience, clock)
     token = BootstrapToken(digest(settings.bootstrap_token) if settings.bootstrap_token else None)
-    make = KeyMaker(keys, ground.clock, ground.ids)
+    clients = settings.clients or {}
+    make = KeyMaker(keys, clock, ids)
     endpoints = Auth(
-        tokens=TokenEndpoint(
-            accounts, keys, signing_keys, settings.clients or {}, issuer, audience, ground.clock, ground.ids
-        ),
-        accounts=Accounts(accounts, make, identity, token, settings.tenant, ground.clock, ground.ids),
+        tokens=TokenEndpoint(accounts, keys, signing_keys, clients, issuer, audience, clock, ids),
+        accounts=Accounts(accounts, make, identity, token, settings.tenant, clock, ids),
         api_keys=ApiKeys(accounts, keys, make, identity, token),
         signing_keys=signing_keys,
         identity=identity,

@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import orjson
+
 from functions._runtime.errors import BadGateway, Unavailable
 from functions._runtime.http import Response
 from functions.gateway.relay import relayed
@@ -120,7 +122,7 @@ class Upstream:
             ) from None
 
     async def response(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
+        self, method: str, path: str, headers: Mapping[str, str], sent: bytes | None = None
     ) -> Response:
         """The server's answer for the client: a stream as it comes, anything else whole.
 
@@ -128,7 +130,7 @@ class Upstream:
             Unavailable, BadGateway: there is none.
         """
         async with AsyncExitStack() as connection:
-            answer = await connection.enter_async_context(self.ask(method, path, headers, body))
+            answer = await connection.enter_async_context(self.ask(method, path, headers, sent))
             passed = {name: answer.headers[name] for name in _PASSED_BACK if name in answer.headers}
             if answer.status >= 300:
                 error = await answer.read(LONGEST_ERROR_BYTES)
@@ -141,6 +143,15 @@ class Upstream:
                 silences = max(1, round(self.patience.silence_s / self.patience.heartbeat_s))
                 events = relayed(answer, connection.pop_all(), silences, self.errors.event)
                 return Response.event_stream(events, passed)
-            if kind != "application/json":
+            body = await answer.read(LONGEST_ANSWER_BYTES)
+            if kind != "application/json" or not _is_json(body):
                 raise BadGateway("It is no JSON.")
-            return Response(answer.status, await answer.read(LONGEST_ANSWER_BYTES), passed, kind)
+            return Response(answer.status, body, passed, kind)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from functions._runtime.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthorized
+from functions.auth.model import Account
 from tests.functions.auth.world import BOOTSTRAP_TOKEN, World, document
 
 
@@ -88,6 +89,18 @@ async def test_another_tenant_s_admin_sees_and_revokes_nothing_here() -> None:
         await world.call("DELETE", f"/v1/api_keys/{key['id']}", bearer="stranger")
     with pytest.raises(Forbidden):
         await made(world, "stranger")
+
+
+async def test_another_tenant_s_admin_makes_no_key_for_an_account_here() -> None:
+    """Promise 20."""
+    world = World()
+    await world.bootstrap()
+    stranger = Account("acct_stranger", "elsewhere", "a stranger", "admin", world.clock.now_s)
+    await world.accounts.put(stranger.id, stranger.body(), if_version=0)
+    world.signs_in("stranger", stranger.id, "elsewhere", "admin")
+    for account in ("acct_first", "acct_absent"):
+        with pytest.raises(NotFound):
+            await made(world, "stranger", account=account)
 
 
 async def test_role_tenant_and_account_in_a_body_give_a_member_nothing() -> None:

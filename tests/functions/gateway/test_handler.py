@@ -196,6 +196,7 @@ async def test_a_model_whose_name_has_a_slash_is_found(path: str) -> None:
         (Scripted(302, [b"x"], {"location": "http://x"}), 502, "server_error", "upstream_error"),
         (Scripted(401, [b"x"]), 502, "server_error", "upstream_error"),
         (Scripted(200, [b"<html>x"], {"content-type": "text/html"}), 502, "server_error", "upstream_error"),
+        (Scripted(200, [b'{"choices": [']), 502, "server_error", "upstream_error"),
         (Unavailable("It can't be reached.", retry_after_s=1), 503, "server_error", "unavailable"),
         (BadGateway("It broke off."), 502, "server_error", "upstream_error"),
     ],
@@ -247,6 +248,14 @@ async def test_a_problem_of_a_function_keeps_its_words_code_and_patience() -> No
         "param": None,
         "code": "conversation_busy",
     }
+
+
+async def test_what_a_function_refuses_for_good_is_a_bad_request_outside() -> None:
+    world = World()
+    words = {"detail": "The conversation is too long.", "code": "too_long", "param": "messages"}
+    world.servers.answers[CHAT] = Scripted(422, [orjson.dumps(words)], {"content-type": PROBLEM})
+    told = await world.complete(conversation="conv_1")
+    assert (told.status, error(told)["code"], error(told)["param"]) == (400, "too_long", "messages")
 
 
 async def test_a_function_that_fails_without_a_problem_is_a_bad_gateway() -> None:

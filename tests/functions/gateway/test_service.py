@@ -19,6 +19,9 @@ from tests.functions.stock import Running, running
 API_KEY = "hdl_" + "0" * 32 + "_" + "canary" * 7 + "x"
 HELLO: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "prompt-canary"}]
 LEAVES_WITHIN_S = 1.0
+POURED_BYTES = 64 * 1024 * 1024
+"""Many times what the system's own buffers of three connections hold."""
+STALLED_AFTER_S = 1.0
 
 pytestmark = pytest.mark.slow
 
@@ -98,6 +101,7 @@ async def test_the_openai_sdk_understands_every_refusal(tmp_path: Path) -> None:
         with pytest.raises(openai.APIStatusError) as too_large:
             await create(model=MODEL, messages=[{"role": "user", "content": "x" * (11 * 1024 * 1024)}])
         assert too_large.value.status_code == 413
+        assert (too_large.value.code, too_large.value.type) == ("payload_too_large", "invalid_request_error")
         assert unknown.value.request_id
 
 
@@ -143,6 +147,38 @@ async def test_a_client_that_leaves_ends_the_model_s_work_at_once(tmp_path: Path
             call.cancel()
             async with asyncio.timeout(LEAVES_WITHIN_S):
                 await at.model.left.wait()
+
+
+async def test_a_client_that_does_not_read_holds_the_model_back(tmp_path: Path) -> None:
+    """Promise 30: what a slow reader leaves unread is not heaped up here."""
+    async with door(tmp_path) as at:
+        stalled = asyncio.Event()
+        written = 0
+
+        async def pouring(request: web.Request) -> web.StreamResponse:
+            nonlocal written
+            response = await opened(request)
+            event = chunk("x" * 60_000)
+            while written < POURED_BYTES:
+                try:
+                    await asyncio.wait_for(response.write(event), STALLED_AFTER_S)
+                except TimeoutError:
+                    stalled.set()
+                    break
+                written += len(event)
+            await asyncio.Event().wait()
+            return response
+
+        at.model.behaviour = pouring
+        body = {"model": MODEL, "messages": HELLO, "stream": True}
+        headers = {"authorization": f"Bearer {API_KEY}"}
+        async with (
+            ClientSession(read_bufsize=1024) as client,
+            client.post(f"{at.function.url}/v1/chat/completions", json=body, headers=headers),
+        ):
+            async with asyncio.timeout(30):
+                await stalled.wait()
+        assert written < POURED_BYTES
 
 
 async def test_a_stream_that_breaks_off_raises_in_the_client(tmp_path: Path) -> None:

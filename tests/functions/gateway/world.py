@@ -57,9 +57,11 @@ class OpenAnswer:
         self.status = scripted.status
         self.headers: Mapping[str, str] = scripted.headers
         self.left = deque(scripted.body)
+        self.closed = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
         while self.left:
+            assert not self.closed, "a connection is read that was closed"
             piece = self.left.popleft()
             if isinstance(piece, Problem):
                 raise piece
@@ -118,7 +120,7 @@ class Servers:
         try:
             yield opened
         finally:
-            answers.closed_early = bool(opened.left)
+            answers.closed_early, opened.closed = bool(opened.left), True
 
     def to(self, server: str) -> list[Asked]:
         """What `server` was asked."""
