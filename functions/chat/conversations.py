@@ -3,19 +3,20 @@
 A change is: load the state, let a command decide on it, append its facts if nobody was first, else decide
 again on what the other has made of it. The state is in memory (the conversations used last), in a snapshot,
 or only in the facts; wherever it comes from, the facts behind its version are read, so that what another
-replica wrote is seen.
+replica wrote is seen. Only a change that succeeds on the state in memory needs no such look.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from events import CloudEvent, UnknownFact, catalogue
 from events.chat import CHAT, TurnCompleted
 from events.fact import Fact
 from functions._runtime.clock import rfc3339
-from functions._runtime.errors import Unavailable, VersionConflict
+from functions._runtime.errors import Problem, Unavailable, VersionConflict
 from functions._runtime.ports import Clock, EventStore, Ids, Recorded
 from functions.chat.background import Background
 from functions.chat.model import Conversation, evolve
@@ -67,16 +68,32 @@ class Conversations:
         Raises:
             Unavailable: nothing was written, the store is away or too many others write here.
         """
+        remembered = self._cache.get(_stream(tenant, conversation_id))
+        if remembered is not None:
+            after = await self._tried_on(tenant, remembered, command)
+            if after is not None:
+                return after
         for _ in range(TRIES):
             state = await self.load(tenant, conversation_id)
             facts = command(state)
             if not facts:
                 return state
-            try:
+            with suppress(VersionConflict):
                 return await self._append(tenant, state, facts)
-            except VersionConflict:
-                continue
         raise Unavailable("Too many writers change this conversation at once.", retry_after_s=1)
+
+    async def _tried_on(self, tenant: str, state: Conversation, command: Command) -> Conversation | None:
+        """The state after `command`, if what this process remembers turns out to be the newest.
+
+        Only an append that succeeds proves that; a refusal is worth nothing on a state that may be old.
+        """
+        try:
+            facts = command(state)
+            return await self._append(tenant, state, facts) if facts else None
+        except Unavailable:
+            raise
+        except Problem:  # VersionConflict too
+            return None
 
     async def read(self, tenant: str, conversation_id: str, after_version: int = 0) -> list[Recorded]:
         """The facts behind `after_version` as they stand."""

@@ -62,8 +62,11 @@ def decode(text: str) -> Conversation:
 
 
 def _items(items: list[dict[str, Any]]) -> tuple[Item, ...]:
-    return tuple(Item(**{name: _frozen(value) for name, value in item.items()}) for item in items)
+    return tuple(map(_item, items))
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _item(fields: dict[str, Any]) -> Item:
+    for name in ("content", "tool_calls"):
+        if isinstance(fields[name], list):
+            fields[name] = tuple(fields[name])
+    return Item(**fields)

@@ -15,7 +15,7 @@ the client leaves, `turn_cancelled` with the part that was produced; the model f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import cast
@@ -26,11 +26,14 @@ from functions._runtime.clock import rfc3339
 from functions._runtime.errors import Conflict
 from functions._runtime.http import Request, Response
 from functions._runtime.ports import Clock, Identity, Ids, Principal
-from functions.chat import commands, completions, idempotency
+from functions.chat import commands, completions
 from functions.chat.answering import POSITION, Answering, RunningTurn
 from functions.chat.conversations import Conversations, fact_of
-from functions.chat.model import Conversation, EndedTurn
+from functions.chat.idempotency import TurnName, recorded, remembered
+from functions.chat.model import Conversation, EndedTurn, evolve
 from functions.chat.requests import AskedTurn, read_turn
+
+Naming = Callable[[Conversation], tuple[str, EndedTurn | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +55,46 @@ class TakeTurn:
         """Answer the turn, as a stream or whole; a repeated Idempotency-Key gets the stored answer."""
         caller = await self.identity.authenticate(request.headers.get("authorization"))
         asked = read_turn(request, self.ids)
-        state = await self._current(caller, asked)
-        turn_id, ended = await self._named(caller, asked, state)
+        named = await self._naming(caller, asked)
+        state = await self._begun(caller, asked, named)
+        turn_id, ended = named(state)
         if ended:
             return await self._stored(caller, asked, ended)
-        turn = await self._started(caller.tenant, asked, turn_id)
+        ends_at = asyncio.get_running_loop().time() + self.deadline_s
+        turn = RunningTurn(caller.tenant, turn_id, asked, state, ends_at)
         return await (self.answering.streamed(turn) if asked.stream else self.answering.whole(turn))
 
-    async def _current(self, caller: Principal, asked: AskedTurn) -> Conversation:
-        """The caller's conversation, a turn that was left open past its deadline expired."""
-
-        def expired(state: Conversation) -> Sequence[Fact]:
-            commands.require_visible(state, caller.subject)
-            return commands.expire_turn(state, self.clock.now())
-
-        return await self.conversations.change(caller.tenant, asked.conversation_id, expired)
-
-    async def _named(
-        self, caller: Principal, asked: AskedTurn, state: Conversation
-    ) -> tuple[str, EndedTurn | None]:
-        """The turn's id, and how that turn ended if it was taken before."""
+    async def _naming(self, caller: Principal, asked: AskedTurn) -> Naming:
+        """How the turn is called on a state of the conversation, and how it ended if it was taken before."""
         if asked.key is None:
-            return self.ids.new("turn"), None
-        name = idempotency.TurnName(caller.tenant, caller.subject, asked.conversation_id, asked.key)
-        turn_id, ended = name.latest(idempotency.remembered(state))
-        if ended is None and state.keys_forgotten:
-            everything = await self.conversations.read(caller.tenant, asked.conversation_id)
-            turn_id, ended = name.latest(idempotency.recorded(everything))
-        return turn_id, ended
+            turn_id = self.ids.new("turn")
+            return lambda _: (turn_id, None)
+        name = TurnName(caller.tenant, caller.subject, asked.conversation_id, asked.key)
+        state = await self.conversations.load(caller.tenant, asked.conversation_id)
+        older: Mapping[str, EndedTurn] = {}
+        if state.keys_forgotten and name.latest(remembered(state))[1] is None:
+            older = recorded(await self.conversations.read(caller.tenant, asked.conversation_id))
+        return lambda state: name.latest({**older, **remembered(state)})
+
+    async def _begun(self, caller: Principal, asked: AskedTurn, named: Naming) -> Conversation:
+        """The conversation with the turn open, or as it is if the turn has ended before.
+
+        A turn that was left open past its deadline is expired first.
+        """
+        now = self.clock.now()
+        deadline = rfc3339(now + timedelta(seconds=self.deadline_s))
+
+        def command(state: Conversation) -> Sequence[Fact]:
+            commands.require_visible(state, caller.subject)
+            expired = commands.expire_turn(state, now)
+            for fact in expired:
+                state = evolve(state, fact, rfc3339(now))
+            turn_id, ended = named(state)
+            if ended:
+                return expired
+            return [*expired, *commands.start_turn(state, turn_id, asked.model, asked.items, deadline)]
+
+        return await self.conversations.change(caller.tenant, asked.conversation_id, command)
 
     async def _stored(self, caller: Principal, asked: AskedTurn, ended: EndedTurn) -> Response:
         if ended.outcome != "completed":
@@ -95,15 +110,6 @@ class TakeTurn:
             return Response.json(completions.completion(fact, time), headers=headers)
         frames = completions.stream(fact, time, include_usage=asked.include_usage)
         return Response.event_stream(_each(frames), headers)
-
-    async def _started(self, tenant: str, asked: AskedTurn, turn_id: str) -> RunningTurn:
-        deadline = rfc3339(self.clock.now() + timedelta(seconds=self.deadline_s))
-        state = await self.conversations.change(
-            tenant,
-            asked.conversation_id,
-            lambda state: commands.start_turn(state, turn_id, asked.model, asked.items, deadline),
-        )
-        return RunningTurn(tenant, turn_id, asked, state, asyncio.get_running_loop().time() + self.deadline_s)
 
 
 async def _each(frames: Iterator[bytes]) -> AsyncIterator[bytes]:

@@ -22,7 +22,7 @@ from tests.functions.chat.world import (
     text,
 )
 
-CALLS = 28
+CALLS = 22
 """How many calls to store and broker `life` makes."""
 
 
