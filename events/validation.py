@@ -58,7 +58,9 @@ def checked(attributes: dict[str, Any], data: bytes | None) -> CloudEvent:
         subject, time = take("subject", None), take("time", None)
         datacontenttype, dataschema = take("datacontenttype", None), take("dataschema", None)
         _check_recurrent(tuple(extensions), version, source, event_type, datacontenttype, dataschema)
-        text = event_id + "".join(extensions.values()) + (subject or "")
+        text = event_id + "".join(extensions.values())
+        if subject is not None:
+            text += subject
         if not (text.isprintable() and event_id and subject != "" and (time is None or is_timestamp(time))):
             raise _NotPlainError
     except (KeyError, TypeError, _NotPlainError):  # one is missing, one is no string, or one is not plain
@@ -81,12 +83,12 @@ def _check_recurrent(
 
     That they are is remembered; what raises isn't, so that strangers' events can't fill the memory.
     """
-    values = (source, event_type, datacontenttype or "", dataschema or "")
+    text = "".join((source, event_type, datacontenttype or "", dataschema or ""))
     if not (
         version == SPEC_VERSION
-        and sum(map(len, (*extensions, *values))) <= _PLAIN_CHARACTERS
+        and len(text) + sum(map(len, extensions)) <= _PLAIN_CHARACTERS
         and all(map(_may_name_an_extension, extensions))
-        and all(map(grammar.is_string, values))
+        and text.isprintable()
         and (source and grammar.is_uri_reference(source))
         and event_type
         and (datacontenttype is None or grammar.is_media_type(datacontenttype))
