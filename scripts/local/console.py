@@ -55,22 +55,23 @@ Hadal is ready.
 1. Ask something:
 
 curl {url}/v1/chat/completions -H "Authorization: Bearer {key}" -H 'Content-Type: application/json' \\
-  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
+  -d '{{"model": "{model}", "temperature": 0,
+       "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
 
 2. The same from Python, streamed, in a conversation that is remembered (pip install openai):
 
 from openai import OpenAI
 client = OpenAI(base_url="{url}/v1", api_key="{key}")
 conversation = client.conversations.create()
-for chunk in client.chat.completions.create(model="{model}", stream=True,
-        messages=[{{"role": "user", "content": "My name is Ada. Say hello to me."}}],
+for chunk in client.chat.completions.create(model="{model}", stream=True, temperature=0,
+        messages=[{{"role": "user", "content": "What is the capital of France?"}}],
         extra_body={{"conversation": conversation.id}}):
     print(chunk.choices[0].delta.content or "", end="", flush=True)
 
 3. Its second turn:
 
-answer = client.chat.completions.create(model="{model}",
-        messages=[{{"role": "user", "content": "What is my name?"}}],
+answer = client.chat.completions.create(model="{model}", temperature=0,
+        messages=[{{"role": "user", "content": "Which river runs through it?"}}],
         extra_body={{"conversation": conversation.id}})
 print(answer.choices[0].message.content)
 
