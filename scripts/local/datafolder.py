@@ -22,6 +22,7 @@ from pathlib import Path
 from .console import StartError
 
 MARK = ".hadal"
+FOLDERS = ("run", "logs", "secrets", "models")
 KEPT_BY_RESET = ("models", MARK, "run")
 
 
@@ -58,6 +59,12 @@ class DataFolder:
         for entry in self.path.iterdir():
             if entry.name not in KEPT_BY_RESET:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        _make_folders(self.path)
+
+
+def _make_folders(path: Path) -> None:
+    for name in FOLDERS:
+        (path / name).mkdir(mode=0o700, exist_ok=True)
 
 
 def open_data_folder(path: Path) -> DataFolder:
@@ -75,8 +82,7 @@ def open_data_folder(path: Path) -> DataFolder:
                 " name a new or empty folder, or one of Hadal's."
             )
         (path / MARK).touch()
-        for name in ("run", "logs", "secrets", "models"):
-            (path / name).mkdir(mode=0o700, exist_ok=True)
+        _make_folders(path)
         lock = os.open(path / "run" / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StartError(

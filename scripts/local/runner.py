@@ -162,7 +162,7 @@ def _outer_door(options: Options) -> socket.socket:
         return bind(options.host, options.port)
     except OSError as error:
         raise StartError(
-            f"--port {options.port}: {options.host} can't be listened on there ({error.strerror});"
+            f"--port {options.port}: {options.host} can't be listened on there ({os.strerror(error.errno or 0)});"
             " stop what does, or give another --port."
         ) from None
 

@@ -99,6 +99,16 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             (SIGNS / "left").touch()
 
+    def serve_event(self) -> None:
+        """Acknowledge an event."""
+        (SIGNS / f"event-{self.headers['ce-id']}").touch()
+        self.send_response(204)
+        self.end_headers()
+
+    def serve_refuse(self) -> None:
+        """Refuse an event for good."""
+        self.answer("not this one", 422)
+
     def serve_die(self) -> None:
         """Die in the middle of an answer."""
         self.begin()
