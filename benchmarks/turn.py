@@ -27,6 +27,9 @@ from joserfc.jwk import ECKey
 from benchmarks._frame import Row, Table
 
 CALLS, WARMING_UP = 150, 20
+TURNS_WITHOUT_SUMMARY = 25
+"""A conversation that `summarize` looks after has about so many turns in its context at most."""
+
 BAR_MS = 5.0
 READY_WITHIN_S = 30.0
 MODEL = "instant"
@@ -65,8 +68,9 @@ async def main() -> Table:
 async def _measured(session: ClientSession, *, stream: bool) -> tuple[Milliseconds, Milliseconds]:
     stateless: Milliseconds = []
     stored: Milliseconds = []
-    conversation = await _conversation(session)
-    for _ in range(WARMING_UP + CALLS):
+    for call in range(WARMING_UP + CALLS):
+        if call % TURNS_WITHOUT_SUMMARY == 0:
+            conversation = await _conversation(session)
         stateless.append(await _call_ms(session, stream=stream))
         stored.append(await _call_ms(session, stream=stream, conversation=conversation))
     return stateless[WARMING_UP:], stored[WARMING_UP:]

@@ -53,15 +53,16 @@ def prompt(state: Conversation, turns: Sequence[Turn], asked: Sequence[Item]) ->
 
 def message(item: Item) -> Message:
     """An item in the form of OpenAI's chat messages."""
-    members = {
-        "role": item.role,
-        "content": item.content,
-        "name": item.name,
-        "tool_calls": item.tool_calls,
-        "tool_call_id": item.tool_call_id,
-        "reasoning_content": item.reasoning_content,
-    }
-    return {name: value for name, value in members.items() if value is not None or name == "content"}
+    form: Message = {"role": item.role, "content": item.content}
+    if item.name is not None:
+        form["name"] = item.name
+    if item.tool_calls is not None:
+        form["tool_calls"] = item.tool_calls
+    if item.tool_call_id is not None:
+        form["tool_call_id"] = item.tool_call_id
+    if item.reasoning_content is not None:
+        form["reasoning_content"] = item.reasoning_content
+    return form
 
 
 def text_of(item: Item) -> str:
