@@ -7,7 +7,7 @@ from collections.abc import Collection
 from .durations import go_duration_s
 from .environment import Values, read_environment
 from .fields import Fields
-from .metadata import read_metadata
+from .metadata import Metadata, read_metadata
 from .model import Probe, Scaling, Service
 from .probes import read_probe
 from .scaling import GROUP, read_scaling
@@ -34,11 +34,7 @@ CONTAINER_FIELDS_WITHOUT_MEANING_HERE = (
 def read_service(manifest: Fields, values: Values, images: Collection[str]) -> Service:
     """A Service; `images` are those that this machine has an environment for."""
     metadata = read_metadata(manifest, dns_label=True)
-    visibility = metadata.labels.get(VISIBILITY)
-    if visibility not in (None, "cluster-local"):
-        manifest.fields("metadata").fields("labels").fault(
-            VISIBILITY, f"{visibility!r} is not known; there is cluster-local"
-        )
+    cluster_local = _is_cluster_local(manifest, metadata)
     for key in metadata.annotations:
         if key.startswith(GROUP):
             metadata.annotations.fault(key, "has no effect here: it belongs under spec.template.metadata")
@@ -69,7 +65,7 @@ def read_service(manifest: Fields, values: Values, images: Collection[str]) -> S
         response_start_timeout_s=start_s,
         idle_timeout_s=idle_s or None,
         progress_deadline_s=deadline_s,
-        cluster_local=visibility == "cluster-local",
+        cluster_local=cluster_local,
         readiness=readiness,
         liveness=liveness,
         startup=startup,
@@ -82,6 +78,15 @@ def read_service(manifest: Fields, values: Values, images: Collection[str]) -> S
     pod.ignore(*POD_FIELDS_WITHOUT_MEANING_HERE)
     pod.finish()
     return service
+
+
+def _is_cluster_local(manifest: Fields, metadata: Metadata) -> bool:
+    visibility = metadata.labels.get(VISIBILITY)
+    if visibility not in (None, "cluster-local"):
+        manifest.fields("metadata").fields("labels").fault(
+            VISIBILITY, f"{visibility!r} is not known; there is cluster-local"
+        )
+    return visibility == "cluster-local"
 
 
 def _read_traffic(spec: Fields) -> None:
