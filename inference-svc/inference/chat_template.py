@@ -34,8 +34,12 @@ class _GenerationBlock(jinja2.ext.Extension):
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
+class _RefusedError(jinja2.TemplateError):
+    """The template's own refusal, in words meant for whoever wrote the messages."""
+
+
 def _raise_exception(message: str) -> NoReturn:
-    raise jinja2.TemplateError(message)
+    raise _RefusedError(message)
 
 
 def _strftime_now(pattern: str) -> str:
@@ -71,9 +75,9 @@ class ChatTemplate:
             text = self._template.render(
                 messages=messages, add_generation_prompt=not continued, **self._special_tokens
             )
-        except jinja2.TemplateError as error:
+        except _RefusedError as error:
             raise TemplateError(f"the model's chat template refuses these messages: {error}") from error
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+        except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise TemplateError("the model's chat template can't be filled with these messages") from error
         return _until(text, continued) if continued else text
 

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from inference.chat_template import ChatTemplate, read_chat_template
+from inference.errors import TemplateError
+
+HI = [{"role": "user", "content": "<hi> & é"}]
+
+
+def rendered(source: str, messages: list[dict[str, Any]] | None = None, **tokens: str) -> str:
+    return ChatTemplate(source, tokens).render(messages or HI)
+
+
+def test_special_tokens_and_the_generation_prompt_are_known_to_the_template() -> None:
+    source = "{{ bos_token }}{{ messages[0].content }}{% if add_generation_prompt %}>{% endif %}"
+    assert rendered(source, bos_token="<s>") == "<s><hi> & é>"
+
+
+def test_json_is_written_as_it_is_without_html_escapes() -> None:
+    assert rendered("{{ messages | tojson }}") == '[{"role":"user","content":"<hi> & é"}]'
+    assert rendered("{{ {'a': 1} | tojson(indent=2) }}") == '{\n  "a": 1\n}'
+
+
+def test_blocks_leave_no_lines_of_their_own_and_loops_can_be_left() -> None:
+    body = "  {% if number == 2 %}{% break %}{% endif %}\n{{ number }}\n"
+    source = "{% for number in [1, 2, 3] %}\n" + body + "{% endfor %}\n."
+    assert rendered(source) == "1\n."
+
+
+def test_the_block_that_marks_training_text_is_its_content() -> None:
+    assert rendered("a{% generation %}b{% endgeneration %}c") == "abc"
+
+
+def test_a_refusal_of_the_template_reaches_the_caller_in_its_own_words() -> None:
+    with pytest.raises(TemplateError, match="roles must alternate"):
+        rendered("{{ raise_exception('roles must alternate') }}")
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["{{ messages[3].content.x }}", "{{ messages[0].content + 1 }}", "{{ 1 / 0 }}", "{{ absent.content }}"],
+)
+def test_any_other_failure_says_no_more_than_that_it_failed(source: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        rendered(source)
+    assert str(caught.value) == "the model's chat template can't be filled with these messages"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ messages.__class__.__mro__ }}",
+        "{{ messages.append(1) }}",
+        "{{ ''.__class__.__base__.__subclasses__() }}",
+    ],
+)
+def test_a_template_can_neither_reach_out_nor_change_anything(source: str) -> None:
+    messages = list(HI)
+    with pytest.raises(TemplateError):
+        rendered(source, messages)
+    assert messages == HI
+
+
+def test_a_template_that_closes_the_last_message_is_cut_where_the_message_is_continued() -> None:
+    source = (
+        "{% for message in messages %}<{{ message.role }}>{{ message.content | trim }}<end>\n{% endfor %}"
+    )
+    messages = [{"role": "user", "content": "one"}, {"role": "assistant", "content": " one, two "}]
+    assert rendered(source, messages) == "<user>one<end>\n<assistant>one, two"
+
+
+def test_the_template_is_found_in_its_own_file_or_in_the_configuration(tmp_path: Path) -> None:
+    assert read_chat_template(tmp_path) is None
+    config = {"chat_template": "{{ eos_token }}", "eos_token": {"content": "</s>"}, "pad_token": None}
+    (tmp_path / "tokenizer_config.json").write_bytes(orjson.dumps(config))
+    template = read_chat_template(tmp_path)
+    assert template is not None
+    assert template.render(HI) == "</s>"
+    named = [{"name": "tool_use", "template": "tools"}, {"name": "default", "template": "plain"}]
+    (tmp_path / "tokenizer_config.json").write_bytes(orjson.dumps({"chat_template": named}))
+    template = read_chat_template(tmp_path)
+    assert template is not None
+    assert template.render(HI) == "plain"
+    (tmp_path / "chat_template.jinja").write_text("from the file")
+    template = read_chat_template(tmp_path)
+    assert template is not None
+    assert template.render(HI) == "from the file"
+
+
+def test_a_template_that_is_no_jinja_is_told_at_start(tmp_path: Path) -> None:
+    (tmp_path / "chat_template.jinja").write_text("{% for %}")
+    with pytest.raises(ValueError, match="can't be compiled"):
+        read_chat_template(tmp_path)
