@@ -27,21 +27,27 @@ def decode(headers: Headers, body: bytes, *, max_bytes: int = MAX_BODY_BYTES) ->
 
     Raises InvalidEvent for what breaks the specification, EventTooLarge for a body over ``max_bytes``.
     """
-    if len(body) > max_bytes:
-        raise EventTooLarge(f"the body has {len(body)} bytes; at most {max_bytes} are taken")
+    _check_size(body, max_bytes)
     attributes = _attributes(headers)
     event_format = _event_format(attributes.get("datacontenttype"))
-    if event_format is None:
-        return [_binary(attributes, body)]
-    return jsonformat.from_json_batch(body) if event_format == BATCHED else [jsonformat.from_json(body)]
+    if event_format == BATCHED:
+        return jsonformat.from_json_batch(body)
+    return [_binary(attributes, body) if event_format is None else jsonformat.from_json(body)]
 
 
 def decode_one(headers: Headers, body: bytes, *, max_bytes: int = MAX_BODY_BYTES) -> CloudEvent:
     """The event of a request or an answer; as ``decode``, but a batch is refused."""
-    pairs = list(headers)
-    if _event_format(_attributes(pairs).get("datacontenttype")) == BATCHED:
+    _check_size(body, max_bytes)
+    attributes = _attributes(headers)
+    event_format = _event_format(attributes.get("datacontenttype"))
+    if event_format == BATCHED:
         raise InvalidEvent(f"a batch is not taken here; send one event ({STRUCTURED} or binary mode)")
-    return decode(pairs, body, max_bytes=max_bytes)[0]
+    return _binary(attributes, body) if event_format is None else jsonformat.from_json(body)
+
+
+def _check_size(body: bytes, max_bytes: int) -> None:
+    if len(body) > max_bytes:
+        raise EventTooLarge(f"the body has {len(body)} bytes; at most {max_bytes} are taken")
 
 
 def _attributes(headers: Headers) -> dict[str, str]:

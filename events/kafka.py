@@ -32,11 +32,14 @@ def to_record(event: CloudEvent, *, structured: bool = False) -> Record:
     key = None if partition_key is None else canonical(partition_key).encode()
     if structured:
         return Record(key, jsonformat.to_json(event), (("content-type", STRUCTURED.encode()),))
-    headers = tuple(
-        ("content-type" if name == "datacontenttype" else f"ce_{name}", value.encode())
-        for name, value in event.attributes().items()
-    )
-    return Record(key, event.data, headers)
+    attributes = event.attributes()
+    names = _header_names(tuple(attributes))
+    return Record(key, event.data, tuple(zip(names, map(str.encode, attributes.values()), strict=True)))
+
+
+@lru_cache(maxsize=256)
+def _header_names(attributes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple("content-type" if name == "datacontenttype" else f"ce_{name}" for name in attributes)
 
 
 def from_record(record: Record) -> CloudEvent:
