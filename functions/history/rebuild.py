@@ -8,7 +8,8 @@ leaves what there was.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -21,7 +22,7 @@ from functions._runtime.ports import Clock, Documents, Identity
 from functions.history.handler import project
 from functions.history.readmodel import Generations, ReadModel
 
-LEASE_S = 600
+LEASE_S = 120
 MAY_REBUILD = frozenset({"admin", "service"})
 _CLAIM = "rebuild"
 
@@ -40,7 +41,7 @@ class Feed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """One rebuild at a time; a claim of a process that died runs out after `LEASE_S`."""
+    """One rebuild at a time; the claim of a process that died runs out `LEASE_S` after its last page."""
 
     generations: Generations
     feed: Feed
@@ -53,37 +54,63 @@ class Rebuild:
         principal = await self.identity.authenticate(request.headers.get("authorization"))
         if not principal.roles & MAY_REBUILD:
             raise Forbidden("Only an admin, or a function, may rebuild the read models.")
-        version = await self._claim()
+        claim = await self._claimed()
         try:
             before = await self.generations.current()
             made = self.generations.numbered(before.generation + 1)
             await made.drop()  # what a rebuild that died may have left
-            last, events = await self._project(made, 0)
+            last, events = await self._project(made, 0, claim)
             await self.generations.switch(made.generation)
-            _, more = await self._project(made, last)
+            _, more = await self._project(made, last, claim)
             await before.drop()
         finally:
-            await self.claims.put(_CLAIM, {"until": ""}, version)
+            await self._put(claim, "")
         return Response.json({"generation": made.generation, "events": events + more})
 
-    async def _project(self, model: ReadModel, position: int) -> tuple[int, int]:
+    async def _project(self, model: ReadModel, position: int, claim: Claim) -> tuple[int, int]:
         """Apply the feed behind `position` up to its end; return that, and how many events there were."""
         count = 0
         while True:
             events, last = await self.feed.after(position)
+            await self._put(claim, self._until())
             if not events:
                 return position, count
-            for event in events:
-                await project(model, event)
+            # Conversations don't wait for each other: their writes share a store's transactions.
+            await asyncio.gather(*(_in_order(model, of_one) for of_one in _by_conversation(events)))
             position, count = last, count + len(events)
 
-    async def _claim(self) -> int:
-        now = self.clock.now()
-        claim = await self.claims.get(_CLAIM)
-        if claim is not None and rfc3339(now) < claim.body["until"]:
+    async def _claimed(self) -> Claim:
+        found = await self.claims.get(_CLAIM)
+        if found is not None and rfc3339(self.clock.now()) < found.body["until"]:
             raise Conflict("A rebuild is going on; try again when it has ended.", retry_after_s=10)
-        until = rfc3339(now + timedelta(seconds=LEASE_S))
+        claim = Claim(0 if found is None else found.version)
+        await self._put(claim, self._until())
+        return claim
+
+    async def _put(self, claim: Claim, until: str) -> None:
         try:
-            return await self.claims.put(_CLAIM, {"until": until}, 0 if claim is None else claim.version)
+            claim.version = await self.claims.put(_CLAIM, {"until": until}, claim.version)
         except VersionConflict:
-            raise Conflict("Another rebuild began at the same moment.", retry_after_s=10) from None
+            raise Conflict("Another rebuild has begun.", retry_after_s=10) from None
+
+    def _until(self) -> str:
+        return rfc3339(self.clock.now() + timedelta(seconds=LEASE_S))
+
+
+@dataclass(slots=True)
+class Claim:
+    """The right to rebuild; `version` is that of its document as this rebuild last wrote it."""
+
+    version: int
+
+
+async def _in_order(model: ReadModel, events: Sequence[CloudEvent]) -> None:
+    for event in events:
+        await project(model, event)
+
+
+def _by_conversation(events: Sequence[CloudEvent]) -> Iterable[Sequence[CloudEvent]]:
+    found: dict[tuple[object, str | None], list[CloudEvent]] = {}
+    for event in events:
+        found.setdefault((event.extensions.get("tenant"), event.subject), []).append(event)
+    return found.values()

@@ -92,6 +92,18 @@ async def test_anothers_conversation_looks_like_an_absent_one(reads: Reads, as_:
     assert body(await reads.conversations(request(as_)))["data"] == []
 
 
+@pytest.mark.parametrize("position", ["1", "10", "99"])
+async def test_waiting_tells_nothing_of_anothers_conversation(reads: Reads, position: str) -> None:
+    """Promise 20."""
+    problems = []
+    for name in (CONVERSATION, "conv_none"):
+        headers = {"authorization": "team/bob", "hadal-position": position}
+        with pytest.raises(Problem) as caught:
+            await reads.conversation(Request("GET", "/", {"id": name}, {}, headers))
+        problems.append((caught.value.message.replace(name, "…"), caught.value.code))
+    assert len(set(problems)) == 1
+
+
 async def test_the_callers_conversations_are_listed(reads: Reads) -> None:
     assert [each["id"] for each in body(await reads.conversations(request()))["data"]] == [CONVERSATION]
 

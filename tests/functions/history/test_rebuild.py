@@ -148,6 +148,25 @@ async def test_one_rebuild_at_a_time_and_a_dead_ones_claim_runs_out() -> None:
     await world.run()
 
 
+async def test_a_rebuild_that_takes_long_keeps_its_claim() -> None:
+    world = World()
+
+    async def takes_long(_: int) -> None:
+        world.clock.time += timedelta(seconds=LEASE_S - 1)
+
+    async def tried(position: int) -> None:
+        await takes_long(position)
+        if position:
+            with pytest.raises(Conflict):
+                await Rebuild(
+                    world.generations, world.feed, world.rebuild.claims, Role("service"), world.clock
+                )(Request("POST", "/v1/rebuild"))
+
+    world.feed.meanwhile = tried
+    await world.run()
+    assert (await world.generations.current()).generation == 2
+
+
 async def test_a_member_may_not_rebuild() -> None:
     with pytest.raises(Forbidden):
         await World("member").run()
