@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -32,6 +33,7 @@ _CREDENTIALS = re.compile(
     r"|(?i:(?:bearer|basic)\s+)[\w.~+/=-]+"
     r"|sk-[\w-]{8,}"
 )
+_MARKS = ("hdl_", "eyj", "bearer", "basic", "sk-")
 _REMOVED = "[removed]"
 _TEXT_LIMIT = 2_000
 _FRAMES = 30
@@ -78,13 +80,13 @@ class Log:
             line["trace_id"] = trace.trace_id
             line["request_id"] = trace.request_id
         for name, value in fields.items():
-            line[name] = _REMOVED if _SECRET_NAMES.search(name) else value
+            line[name] = _REMOVED if _is_secret(name) else value
         try:
             text = orjson.dumps(line, default=_describe).decode()
         except TypeError:  # a lone surrogate, or a key that is no text: the slow way writes anything
             text = json.dumps(line, default=_describe, ensure_ascii=False).encode(errors="replace").decode()
         # One write a line, so that the lines of several processes don't mix.
-        self._write(_CREDENTIALS.sub(_REMOVED, text) + "\n")
+        self._write((_CREDENTIALS.sub(_REMOVED, text) if _may_hold_a_credential(text) else text) + "\n")
 
 
 class _StandardLibraryLogs(logging.Handler):
@@ -114,9 +116,25 @@ def take_over_library_logs(log: Log) -> None:
         logger.setLevel(logging.WARNING)
 
 
+@lru_cache(maxsize=1024)  # the names of fields are the program's own, and few
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAMES.search(name) is not None
+
+
+def _may_hold_a_credential(text: str) -> bool:
+    """Whether the slower search is worth its while: most lines have nothing of the kind."""
+    folded = text.casefold()
+    return any(mark in folded for mark in _MARKS)
+
+
 def _now() -> str:
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds // 1_000_000:03d}Z"
+    return f"{_second(seconds)}.{nanoseconds // 1_000_000:03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def _type_of(error: BaseException) -> str:
