@@ -56,6 +56,7 @@ class Subscription:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[Item, asyncio.TimerHandle] = {}
         self._workers = 0
+        self._starting = 0  # of the workers, those whose first step is still to come
         self._redelivering = asyncio.Semaphore(REDELIVERIES)
         self._stopping = False
 
@@ -161,20 +162,22 @@ class Subscription:
 
     def _employ(self) -> None:
         """As many workers as there is work and places."""
-        wanted = min(self._concurrency.places - self._workers, self._window.ready)
+        wanted = min(self._concurrency.places - self._workers, self._window.ready - self._starting)
         for _ in range(wanted):
             self._workers += 1
+            self._starting += 1
             self._spawn(self._deliver_all())
 
     async def _deliver_all(self) -> None:
         window = self._window
+        self._starting -= 1
         try:
             while self._workers <= self._concurrency.places and not self._stopping:
                 item = window.take()
                 if item is None:
                     return
                 await self._deliver(item)
-                if window.ready > 1:  # this worker takes one of them itself
+                if window.ready - self._starting > 1:  # this worker takes one of them itself
                     self._employ()
                 if window.room_bytes and self._more_to_read:
                     self._work_to_read.set()

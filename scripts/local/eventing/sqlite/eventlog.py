@@ -20,8 +20,10 @@ OFFSET_BITS = 40
 """A row's key is its Broker's number and, in the lower 40 bits, its offset: one range a Broker."""
 PENDING_BYTES = 64 * 1_048_576
 """What may wait for the disk; an event beyond it is refused rather than held in memory."""
-COMMIT_EVERY_S = 0.005
-"""Under load a commit waits so long for more to share its fsync; a lone event never waits."""
+LINGER_S = 0.01
+"""Under load a commit waits so long, while more comes, to share its fsync; a lone event never waits."""
+QUIET_S = 0.001
+"""Nothing for so long: no more comes."""
 UNDER_LOAD = 4
 """Appends in the last commit from which there is load."""
 ROWS_A_STATEMENT = 32
@@ -44,7 +46,6 @@ class SqliteEventLog:
         self._waiting: deque[_Append] = deque()
         self._waiting_bytes = 0
         self._scheduled = False
-        self._last_commit = 0.0
         self._last_appends = 0
 
     async def open(self) -> None:
@@ -124,15 +125,19 @@ class SqliteEventLog:
         if self._scheduled:
             return
         self._scheduled = True
-        loop = asyncio.get_running_loop()
-        wait_s = self._last_commit + COMMIT_EVERY_S - loop.time()
-        if wait_s > 0 and self._last_appends >= UNDER_LOAD:
-            loop.call_later(wait_s, self._commit)
+        if self._last_appends >= UNDER_LOAD:
+            self._linger(0, asyncio.get_running_loop().time() + LINGER_S)
         else:
             self._commit()
 
+    def _linger(self, seen: int, until: float) -> None:
+        loop = asyncio.get_running_loop()
+        if len(self._waiting) == seen or loop.time() >= until:
+            self._commit()
+        else:
+            loop.call_later(QUIET_S, self._linger, len(self._waiting), until)
+
     def _commit(self) -> None:
-        self._last_commit = asyncio.get_running_loop().time()
         batch: list[_Append] = []
 
         def store(connection: sqlite3.Connection) -> None:
