@@ -13,8 +13,8 @@ from pathlib import Path
 
 from inference.checkpoint.default_model import prepare_default_model
 from inference.checkpoint.errors import CheckpointError
-from inference.checkpoint.gguf_convert import RECORD, convert_gguf, damaged_files
-from inference.checkpoint.locate import locate_checkpoint
+from inference.checkpoint.gguf_convert import RECORD, damaged_files
+from inference.checkpoint.locate import place_checkpoint
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -22,8 +22,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--default", action="store_true", help="the default model, SmolLM2-135M-Instruct")
-    which.add_argument("--gguf", type=Path, metavar="FILE", help="a GGUF file, converted into DIR")
-    which.add_argument("--model", metavar="ID", help="a hub id, fetched; or a checkpoint folder, checked")
+    which.add_argument("--gguf", metavar="FILE", help="a GGUF file, converted into DIR")
+    which.add_argument("--model", metavar="ID", help="a hub id, fetched; a folder, checked; or a GGUF file")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--verify", action="store_true", help="also compare every file's checksum")
     return parser
@@ -32,11 +32,7 @@ def _parser() -> argparse.ArgumentParser:
 def _prepare(options: argparse.Namespace) -> Path:
     if options.default:
         return prepare_default_model(options.out, _report)
-    if options.gguf:
-        if not options.gguf.is_file():
-            raise CheckpointError(f"the GGUF file {options.gguf} isn't there")
-        return convert_gguf(options.gguf, options.out, _report)
-    return locate_checkpoint(options.model, options.revision, options.out, _report).folder
+    return place_checkpoint(options.gguf or options.model, options.revision, options.out, _report)
 
 
 def _verify(folder: Path) -> None:

@@ -39,7 +39,13 @@ class ServiceProcess:
 @asynccontextmanager
 async def started(model: Path, environment: Mapping[str, str] | None = None) -> AsyncIterator[ServiceProcess]:
     """Start the service on a free port; it listens when the block begins, and is gone when it ends."""
-    variables = {"PORT": "0", "HOSTNAME": "127.0.0.1", "MODEL_ID": str(model), **(environment or {})}
+    variables = {
+        "PORT": "0",
+        "HOSTNAME": "127.0.0.1",
+        "NUM_THREADS": "1",
+        "MODEL_ID": str(model),
+        **(environment or {}),
+    }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "inference"), env=os.environ | variables, stderr=asyncio.subprocess.PIPE
     )

@@ -88,7 +88,7 @@ async def test_sigterm_finishes_what_generates_and_takes_nothing_new(
     checkpoint: Callable[[str], Path],
 ) -> None:
     """Promise 57: SIGTERM under streams: drained."""
-    request = {"inputs": "the sea", "parameters": {"max_new_tokens": 300, "seed": 3, "temperature": 1.5}}
+    request = {"inputs": "the sea", "parameters": {"max_new_tokens": 200}}
     async with started(checkpoint("llama")) as service, aiohttp.ClientSession() as http:
         loaded = await service.line("model loaded")
         assert loaded["dtype"].startswith("torch.")
@@ -113,7 +113,7 @@ async def _until_healthy(url: str) -> None:
 
 async def test_a_client_that_leaves_frees_the_engine_for_the_next(checkpoint: Callable[[str], Path]) -> None:
     """Promise 35: a client that leaves in mid-stream cancels the generation."""
-    long = {"inputs": "the sea", "parameters": {"max_new_tokens": 400, "temperature": 2.0, "seed": 1}}
+    long = {"inputs": "the sea", "parameters": {"max_new_tokens": 450}}
     async with (
         started(checkpoint("deepseek-v3"), {"MAX_CONCURRENT_REQUESTS": "1"}) as service,
         aiohttp.ClientSession() as http,
@@ -194,7 +194,7 @@ async def _try_hugging_face(url: str) -> None:
 
 
 async def test_the_hugging_face_client_recognises_overload(checkpoint: Callable[[str], Path]) -> None:
-    long = {"inputs": "the sea", "parameters": {"max_new_tokens": 400, "temperature": 2.0, "seed": 1}}
+    long = {"inputs": "the sea", "parameters": {"max_new_tokens": 450}}
     async with (
         started(checkpoint("deepseek-v3"), {"MAX_CONCURRENT_REQUESTS": "1"}) as service,
         aiohttp.ClientSession() as http,

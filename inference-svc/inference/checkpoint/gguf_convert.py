@@ -7,12 +7,9 @@ nothing to do.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ import orjson
 from inference.checkpoint.errors import CheckpointError
 from inference.checkpoint.gguf_config import GgufModel
 from inference.checkpoint.safetensors_writer import FloatArray, LazyTensor, write_safetensors
+from inference.checkpoint.scratch import scratch_beside
 
 RECORD = "conversion.json"
 RECORD_VERSION = 1
@@ -51,24 +49,6 @@ def damaged_files(folder: Path) -> list[str]:
     """Names of the files of a conversion whose checksum isn't the recorded one. Reads every byte."""
     files = orjson.loads((folder / RECORD).read_bytes())["files"]
     return [name for name, file in files.items() if file_sha256(folder / name) != file["sha256"]]
-
-
-@contextmanager
-def scratch_beside(target: Path) -> Iterator[Path]:
-    """An empty folder beside `target`, for one process at a time; gone afterwards, whatever happens.
-
-    What a killed process left there is removed by the next one: holding the lock means that nobody uses it.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.parent / f".{target.name}.partial"
-    with (target.parent / f".{target.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def convert_gguf(source: Path, target: Path, report: Report) -> Path:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from inference.checkpoint.errors import CheckpointError
 from inference.checkpoint.gguf_convert import convert_gguf
+from inference.checkpoint.hub import fetch_from_hub, is_hub_id, link_folder
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _NEEDED = ("config.json", "tokenizer.json")
-_PATTERNS = ["*.json", "*.safetensors", "*.jinja"]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,25 @@ def _is_path(model_id: str) -> bool:
     return model_id.startswith(("/", ".", "~")) or model_id.endswith(".gguf") or Path(model_id).exists()
 
 
+def _missing(folder: Path) -> list[str]:
+    """What a checkpoint has and this folder hasn't."""
+    missing = [name for name in _NEEDED if not (folder / name).is_file()]
+    weights = any(path.is_file() for path in folder.glob("*.safetensors"))
+    return missing if weights else [*missing, "*.safetensors"]
+
+
+def check_folder(folder: Path) -> None:
+    """Find out whether a folder is a checkpoint.
+
+    Raises:
+        CheckpointError: with what it lacks.
+    """
+    if missing := _missing(folder):
+        raise CheckpointError(
+            f"the model folder {folder} is not a checkpoint: it has no {', no '.join(missing)}"
+        )
+
+
 def check_model_id(model_id: str) -> None:
     """Find out quickly, without the network, whether the model can be there.
 
@@ -36,31 +54,19 @@ def check_model_id(model_id: str) -> None:
     """
     path = Path(model_id).expanduser()
     if not _is_path(model_id):
-        if not _HUB_ID.fullmatch(model_id):
+        if not is_hub_id(model_id):
             raise CheckpointError(
                 f"the model {model_id!r} is neither a path that exists nor a Hugging Face hub id"
             )
     elif not path.exists():
         raise CheckpointError(f"the model {model_id} isn't there: give a folder, a .gguf file, or a hub id")
     elif path.is_dir():
-        _check_folder(path)
+        check_folder(path)
     elif path.suffix != ".gguf":
         raise CheckpointError(f"the model {model_id} is a file, but no .gguf file")
 
 
-def _check_folder(folder: Path) -> None:
-    missing = [name for name in _NEEDED if not (folder / name).is_file()]
-    if not any(folder.glob("*.safetensors")):
-        missing.append("*.safetensors")
-    if missing:
-        raise CheckpointError(
-            f"the model folder {folder} is not a checkpoint: it has no {', no '.join(missing)}"
-        )
-
-
-def locate_checkpoint(
-    model_id: str, revision: str | None, cache_folder: Path, report: Callable[[str], None]
-) -> Checkpoint:
+def locate_checkpoint(model_id: str, revision: str | None, cache_folder: Path, report: Report) -> Checkpoint:
     """Find a checkpoint; fetch or convert it first where needed, which may take minutes; `report` each step.
 
     Raises:
@@ -69,25 +75,30 @@ def locate_checkpoint(
     check_model_id(model_id)
     path = Path(model_id).expanduser()
     if not _is_path(model_id):
-        return _from_hub(model_id, revision, report)
+        folder = fetch_from_hub(model_id, revision, report)
+        check_folder(folder)
+        return Checkpoint(folder, model_id, folder.name)
     if path.is_file():
-        folder = convert_gguf(path, cache_folder / path.stem, report)
-        return Checkpoint(folder, path.stem)
+        return Checkpoint(convert_gguf(path, cache_folder / path.stem, report), path.stem)
     return Checkpoint(path, path.resolve().name)
 
 
-def _from_hub(model_id: str, revision: str | None, report: Callable[[str], None]) -> Checkpoint:
-    import huggingface_hub
+def place_checkpoint(model_id: str, revision: str | None, target: Path, report: Report) -> Path:
+    """Make a checkpoint stand in the folder `target`, unless it does; a folder is left where it is.
 
-    report(f"fetching {model_id} from the Hugging Face hub, or from its cache on this machine")
-    try:
-        folder = Path(
-            huggingface_hub.snapshot_download(model_id, revision=revision, allow_patterns=_PATTERNS)
-        )
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"the model {model_id} can't be fetched from the Hugging Face hub ({type(error).__name__}): "
-            "check the id, the access to it (HF_TOKEN), and the network; or give a folder or a .gguf file"
-        ) from error
-    _check_folder(folder)
-    return Checkpoint(folder, model_id, folder.name)
+    A GGUF file is converted; of a model on the hub, `target` gets links to the files in the hub's cache.
+    Return where the checkpoint stands.
+
+    Raises:
+        CheckpointError: the model isn't there or can't be used, or the target is taken.
+    """
+    check_model_id(model_id)
+    path = Path(model_id).expanduser()
+    if _is_path(model_id):
+        return path if path.is_dir() else convert_gguf(path, target, report)
+    if not _missing(target):
+        return target
+    source = fetch_from_hub(model_id, revision, report)
+    check_folder(source)
+    link_folder(source, target)
+    return target

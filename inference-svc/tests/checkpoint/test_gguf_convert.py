@@ -16,9 +16,10 @@ import pytest
 from tokenizers import Tokenizer
 
 from inference.checkpoint.errors import CheckpointError
-from inference.checkpoint.gguf_convert import convert_gguf, damaged_files, is_converted, scratch_beside
+from inference.checkpoint.gguf_convert import convert_gguf, damaged_files, is_converted
 from inference.checkpoint.gguf_tokenizer import gguf_tokenizer
 from inference.checkpoint.safetensors_writer import bfloat16
+from inference.checkpoint.scratch import scratch_beside
 
 HEADS, KV_HEADS, HIDDEN, LAYERS = 4, 2, 64, 2
 TOKENS = ["<|end|>", *sorted({chr(code) for code in range(0x21, 0x7F)} | {"Ġ", "Ċ", "Ã", "©"}), "he", "lo"]

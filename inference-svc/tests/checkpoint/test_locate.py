@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from inference.checkpoint import hub
 from inference.checkpoint.errors import CheckpointError
-from inference.checkpoint.locate import check_model_id, locate_checkpoint
+from inference.checkpoint.locate import check_model_id, locate_checkpoint, place_checkpoint
 from tests.checkpoint.test_gguf_convert import write_gguf
 
 
@@ -62,3 +63,35 @@ def test_a_hub_id_that_cannot_be_fetched_says_what_to_do(
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(CheckpointError, match="can't be fetched from the Hugging Face hub"):
         locate_checkpoint("nobody/no-such-model-at-all", None, tmp_path, print)
+
+
+def test_a_model_of_the_hub_gets_a_folder_of_links_that_a_second_run_finds(tmp_path: Path) -> None:
+    cached = folder_with(tmp_path / "snapshot", "config.json", "tokenizer.json", "model.safetensors")
+    target = tmp_path / "models" / "org--name"
+    hub.link_folder(cached, target)
+    reports: list[str] = []
+    assert place_checkpoint("org/name", None, target, reports.append) == target
+    assert not reports
+    assert {path.name: path.resolve() for path in target.iterdir()} == {
+        path.name: path for path in cached.iterdir()
+    }
+
+
+def test_links_are_renewed_but_other_files_are_left_alone(tmp_path: Path) -> None:
+    target = tmp_path / "models" / "org--name"
+    for name in ("first", "second"):
+        hub.link_folder(folder_with(tmp_path / name, "config.json"), target)
+        assert (target / "config.json").resolve().parent.name == name
+    own = folder_with(tmp_path / "own", "letter.txt")
+    with pytest.raises(CheckpointError, match="holds other files"):
+        hub.link_folder(tmp_path / "first", own)
+    assert [path.name for path in own.iterdir()] == ["letter.txt"]
+
+
+def test_a_folder_and_a_gguf_file_can_be_placed_too(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "mine", "config.json", "tokenizer.json", "model.safetensors")
+    assert place_checkpoint(str(folder), None, tmp_path / "unused", print) == folder
+    write_gguf(tmp_path / "small.gguf")
+    placed = place_checkpoint(str(tmp_path / "small.gguf"), None, tmp_path / "placed", print)
+    assert placed == tmp_path / "placed"
+    assert (placed / "model.safetensors").is_file()

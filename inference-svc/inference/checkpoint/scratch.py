@@ -1,0 +1,27 @@
+"""Folders that appear whole or not at all: made in a scratch folder beside their place, then renamed."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def scratch_beside(target: Path) -> Iterator[Path]:
+    """An empty folder beside `target`, for one process at a time; gone afterwards, whatever happens.
+
+    What a killed process left there is removed by the next one: holding the lock means that nobody uses it.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.parent / f".{target.name}.partial"
+    with (target.parent / f".{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
