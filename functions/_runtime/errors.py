@@ -37,12 +37,13 @@ class Problem(Exception):
         code: a short machine-readable name, stable over versions.
         retryable: whether the same call may succeed later.
         param: the field of the request at fault, where there is one.
-        retry_after_s: when to try again, for the `Retry-After` header.
+        retry_after_s: when to try again, for the `Retry-After` header; a 429 and a 503 always say it.
     """
 
     status: ClassVar[int] = 500
     code: str = "internal_error"
     retryable: ClassVar[bool] = False
+    usual_retry_after_s: ClassVar[int | None] = None
 
     def __init__(
         self,
@@ -56,7 +57,7 @@ class Problem(Exception):
         self.message = message
         self.code = code or type(self).code
         self.param = param
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = self.usual_retry_after_s if retry_after_s is None else retry_after_s
 
     @property
     def title(self) -> str:
@@ -149,6 +150,7 @@ class TooManyRequests(Problem):
     """The caller is over a limit."""
 
     status, code, retryable = 429, "rate_limited", True
+    usual_retry_after_s = 1
 
 
 class HeadersTooLarge(Problem):
@@ -167,3 +169,4 @@ class Unavailable(Problem):
     """Not now: a dependency is away, or the server is stopping."""
 
     status, code, retryable = 503, "unavailable", True
+    usual_retry_after_s = 1

@@ -61,8 +61,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self.ws_protocol_class = None
         self.access_log = False  # the application writes its own
         self._is_deaf = False
-        self._has_begun = False
-        self._is_in_head = True
+        self._messages_begun = 0
+        self._is_in_head = False
         self._head_bytes = 0
         self._hosts = 0
         self._body_bytes = 0
@@ -92,13 +92,11 @@ class GuardedProtocol(HttpToolsProtocol):
         """Feed the parser, and refuse what it or a limit refuses."""
         if self._is_deaf:
             return
-        self._unset_keepalive_if_required()
-        was_in_head = self._is_in_head
+        begun = self._messages_begun
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # No protocol is offered to change to (RFC 9110, 7.8): the request is answered, and is the last
-            # one.
+            # Nothing is offered to change to (RFC 9110, 7.8): the request is answered, and is the last one.
             self._is_deaf = True
             if self.cycle is not None:
                 self.cycle.keep_alive = False
@@ -108,8 +106,8 @@ class GuardedProtocol(HttpToolsProtocol):
                 cause.problem if isinstance(cause, _Refused) else BadRequest("This is no HTTP/1.1 request.")
             )
         else:
-            if was_in_head and self._is_in_head:
-                # The parser keeps an unfinished field to itself, so it is counted here.
+            if self._is_in_head and self._messages_begun == begun:
+                # All of `data` is of a header, and the parser keeps an unfinished field to itself.
                 self._head_bytes += len(data)
                 if self._head_bytes > HEADER_LIMIT_BYTES:
                     self._refuse(_header_too_large())
@@ -117,7 +115,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request's first byte: the rest of its header is due."""
         super().on_message_begin()
-        self._has_begun = self._is_in_head = True
+        self._unset_keepalive_if_required()
+        self._is_in_head = True
+        self._messages_begun += 1
         self._head_bytes = self._hosts = 0
         self._due = self.loop.time() + self.stall_s
 
@@ -157,8 +157,6 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is there as a whole: nothing is due."""
         super().on_message_complete()
-        self._is_in_head = True
-        self._head_bytes = 0
         self._due = None
 
     def pause_writing(self) -> None:
@@ -188,7 +186,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_at(wake, self._look)
 
     def _stalled(self) -> None:
-        if not self._has_begun:
+        if self._messages_begun == 0:
             self.transport.close()
         else:
             self._refuse(RequestTimeout(f"The rest of the request didn't come within {self.stall_s:.0f} s."))

@@ -147,6 +147,15 @@ async def test_a_refused_request_ends_its_connection_and_says_why(server: Server
         assert await connection.is_closed()
 
 
+async def test_a_long_body_in_one_piece_is_no_long_header(server: Server) -> None:
+    body = b'{"a": "' + b"x" * 200_000 + b'"}'
+    async with server.connection() as connection:
+        for _ in range(2):
+            connection.send(post(body))
+            status, answer = await connection.answer()
+            assert (status, answer[:15]) == (200, b'{"bytes":200009')
+
+
 async def test_an_endless_header_is_cut_off_while_it_comes(server: Server) -> None:
     """Promise 31: it never grows in memory beyond the limit and one read."""
     async with server.connection() as connection:
