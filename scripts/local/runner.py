@@ -161,8 +161,9 @@ def _outer_door(options: Options) -> socket.socket:
     try:
         return bind(options.host, options.port)
     except OSError as error:
+        reason = os.strerror(error.errno or 0)
         raise StartError(
-            f"--port {options.port}: {options.host} can't be listened on there ({os.strerror(error.errno or 0)});"
+            f"--port {options.port}: {options.host} can't be listened on there ({reason});"
             " stop what does, or give another --port."
         ) from None
 

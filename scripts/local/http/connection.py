@@ -314,7 +314,7 @@ class Connection(asyncio.Protocol):
             self._fail(request)
             return
         if result is not None:
-            self._task = asyncio.ensure_future(self._watch(request, result))
+            self._task = self._owner.loop.create_task(self._watch(request, result))
 
     async def _watch(self, request: Request, work: Awaitable[None]) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
+import random
 from collections.abc import AsyncIterator
 
 from scripts.local.http import ClientResponse, HttpError, Request, TimedOut
@@ -58,8 +58,9 @@ async def _relay(request: Request, response: ClientResponse, idle_s: float | Non
         request.reply(response.status, kept, whole, dated=dated)
         return
     reply = request.start(response.status, headers)
+    stream = response.stream()
     try:
-        async for piece in _pieces(response, idle_s):
+        async for piece in stream if idle_s is None else _timed(stream, idle_s):
             await reply.write(piece)
     except HttpError as error:
         log.warning("an answer was cut off: %s", error)
@@ -68,9 +69,8 @@ async def _relay(request: Request, response: ClientResponse, idle_s: float | Non
         reply.end()
 
 
-async def _pieces(response: ClientResponse, idle_s: float | None) -> AsyncIterator[bytes]:
-    """The answer as it comes; `TimedOut` where it pauses for longer than `idle_s`."""
-    stream = response.stream()
+async def _timed(stream: AsyncIterator[bytes], idle_s: float) -> AsyncIterator[bytes]:
+    """The stream's pieces; `TimedOut` where it pauses for longer than `idle_s`."""
     while True:
         try:
             async with asyncio.timeout(idle_s):
@@ -84,21 +84,24 @@ async def _pieces(response: ClientResponse, idle_s: float | None) -> AsyncIterat
 
 def _headers(request: Request, *, edge: bool) -> list[Header]:
     """The caller's fields, and those that Knative's ingress and activator add."""
-    dropped = FORWARDED if edge else frozenset()
-    headers = [
-        field for field in end_to_end(request.headers) if field[0] not in dropped and field[0] != b"expect"
-    ]
     peer = request.peer.encode()
-    before = None if edge else find(headers, b"x-forwarded-for")
-    if before is not None:
-        headers = [field for field in headers if field[0] != b"x-forwarded-for"]
-        peer = b"%b, %b" % (before, peer)
-    headers.append((b"x-forwarded-for", peer))
-    if edge or before is None:
+    headers: list[Header] = []
+    named = forwarded = False
+    for field in end_to_end(request.headers):
+        name = field[0]
+        if name == b"expect" or (edge and name in FORWARDED):
+            continue
+        if name == b"x-forwarded-for":
+            forwarded = True
+            field = (name, b"%b, %b" % (field[1], peer))  # noqa: PLW2901  the same field, one hop on
+        named = named or name == b"x-request-id"
+        headers.append(field)
+    if not forwarded:
+        headers.append((b"x-forwarded-for", peer))
         headers.append((b"x-forwarded-proto", b"http"))
         headers.append((b"forwarded", b"for=%b;proto=http" % _node(request.peer)))
-    if find(headers, b"x-request-id") is None:
-        headers.append((b"x-request-id", uuid.uuid4().hex.encode()))
+    if not named:
+        headers.append((b"x-request-id", b"%032x" % random.getrandbits(128)))
     headers.append((b"k-proxy-request", b"activator"))
     return headers
 
