@@ -88,6 +88,25 @@ async def test_a_type_that_nobody_handles_is_acknowledged_and_counted() -> None:
         assert 'hadal_events_total{outcome="ignored",type="other"} 1.0' in await metrics(client)
 
 
+async def test_a_family_of_types_goes_to_its_handler_where_a_type_has_none_of_its_own() -> None:
+    seen: list[str] = []
+
+    async def family(taken: CloudEvent) -> None:
+        seen.append(taken.type)
+
+    async def own(taken: CloudEvent) -> None:
+        seen.append("own")
+
+    async def build(settings: Settings, ground: Ground) -> Function:
+        return Function(events={"dev.test.*": family, "dev.test.happened.v1": own})
+
+    async with FunctionClient(application("demo", Settings, build, {})) as client:
+        for type_ in ("dev.test.happened.v1", "dev.test.happened.v2", "dev.testy.happened.v1", "dev.test"):
+            assert (await post(client, event(type_=type_))).status == 204
+        assert 'hadal_events_total{outcome="acknowledged",type="dev.test.*"} 1.0' in await metrics(client)
+    assert seen == ["own", "dev.test.happened.v2"]
+
+
 @pytest.mark.parametrize(
     "headers",
     [
