@@ -1,6 +1,6 @@
 """The server's end of one connection: requests in, answers out, in order (RFC 9112 section 9.3.2)."""
 
-# ruff: noqa: D102, S101  the callbacks are asyncio's and httptools'; asserts state the order they come in
+# ruff: noqa: D102  the callbacks are asyncio's
 from __future__ import annotations
 
 import asyncio
@@ -10,57 +10,33 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Protocol, cast
-
-import httptools
+from typing import TYPE_CHECKING, cast
 
 from .errors import BodyTooLarge
-from .head import Clock
-from .limits import HIGH_WATER_BYTES, Limits
+from .limits import HIGH_WATER_BYTES
+from .parsing import Refusal, RequestParser
 from .request import Request
+
+if TYPE_CHECKING:
+    from .server import Server
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], "Awaitable[None] | None"]
-READ_BYTES = 262_144  # what one read of uvloop brings at most
-
 RESET = struct.pack("ii", 1, 0)  # linger, for no time at all
-
-PLAIN = [(b"content-type", b"text/plain; charset=utf-8")]
-
-
-class Owner(Protocol):
-    """The server that a connection belongs to."""
-
-    handler: Handler
-    limits: Limits
-    clock: Clock
-    loop: asyncio.AbstractEventLoop
-    closing: bool
-
-    def opened(self, connection: Connection) -> None:
-        """A connection has come."""
-
-    def closed(self, connection: Connection) -> None:
-        """It has gone."""
 
 
 class Connection(asyncio.Protocol):
     """Parses requests, hands them on one at a time, and refuses what RFC 9112 and the limits refuse."""
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Server) -> None:
         self._owner = owner
         self._limits = owner.limits
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = RequestParser(self, owner.limits)
         self._transport: asyncio.Transport
-        self._waiting: deque[Request | tuple[int, str]] = deque()
-        self._incoming: Request | None = None  # the request whose bytes are being parsed
+        self._waiting: deque[Request | Refusal] = deque()
         self._current: Request | None = None  # the request that is being answered
         self._task: asyncio.Task[None] | None = None
-        self._refusal: tuple[int, str] | None = None
-        self._in_head = False
-        self._head_bytes = 0  # of a head that came in more than one read
-        self._check_head = False
         self._progress = 0
         self._holds = 0
         self._crowded = False
@@ -81,15 +57,16 @@ class Connection(asyncio.Protocol):
         address = transport.get_extra_info("peername")
         if isinstance(address, tuple):
             self.peer = str(address[0])
-        self.deadline = self._owner.loop.time() + self._limits.stall_s
+        self._grant_time()
         self._owner.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deaf = True
         self._owner.closed(self)
         self.resume_writing()
-        if self._incoming is not None:
-            self._incoming.incoming.fail(ConnectionResetError("the client left in the middle of its body"))
+        incoming = self._parser.incoming
+        if incoming is not None:
+            incoming.incoming.fail(ConnectionResetError("the client left in the middle of its body"))
         current, self._current = self._current, None
         self._waiting.clear()
         if current is not None:
@@ -108,95 +85,41 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        limit = self._limits.header_bytes
-        self._check_head = self._head_bytes + len(data) > limit
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # We speak nothing else: the request is answered in HTTP/1.1 (RFC 9110 section 7.8).
-            self._parser = httptools.HttpRequestParser(self)
-            rest = data[upgrade.args[0] :]
-            if rest:
-                self.data_received(rest)
-                return
-        except httptools.HttpParserError as error:
-            self._refuse(self._refusal or (400, f"bad request: {error}"))
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > limit + READ_BYTES:
-                self._refuse((431, f"the header is over {limit} bytes"))
+        refusal = self._parser.feed(data)
+        if refusal is not None:
+            self._refuse(refusal)
         self._pump()
 
     # The parser's side.
 
-    def on_message_begin(self) -> None:
-        self._incoming = Request(self)
-        self._in_head = True
-        self._head_bytes = 0
-        self.deadline = self._owner.loop.time() + self._limits.stall_s
+    def head_began(self) -> None:
+        """The whole head has to come in time."""
+        self._grant_time()
 
-    def on_url(self, url: bytes) -> None:
-        assert self._incoming is not None
-        self._incoming.target += url
-        if len(self._incoming.target) > self._limits.url_bytes:
-            self._reject(414, f"the URL is over {self._limits.url_bytes} bytes")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head and self._incoming is not None:  # trailers are read and dropped
-            self._incoming.headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        request = self._incoming
-        assert request is not None
-        self._in_head = False
-        request.method = self._parser.get_method()
-        version = self._parser.get_http_version()
-        request.http11 = version == "1.1"
-        request.keep_alive = self._parser.should_keep_alive()
-        if not request.http11 and version != "1.0":
-            self._reject(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
-        if self._check_head and _size(request) > self._limits.header_bytes:
-            self._reject(431, f"the header is over {self._limits.header_bytes} bytes")
-        if request.method == b"CONNECT":
-            self._reject(405, "CONNECT is not supported: this is no tunnel")
-        self._check_fields(request)
+    def head_ended(self, request: Request) -> None:
+        """Serve it after those before it; read no further than a few requests ahead."""
         self._waiting.append(request)
         if len(self._waiting) > self._limits.pipelined and not self._crowded:
             self._crowded = True
             self.hold()
 
-    def on_body(self, data: bytes) -> None:
-        assert self._incoming is not None
-        self._progress += len(data)
+    def body_came(self, size: int) -> None:
+        """A body that goes on coming has time to."""
+        self._progress += size
         if self._progress >= self._limits.progress_bytes:
-            self._progress = 0
-            self.deadline = self._owner.loop.time() + self._limits.stall_s
-        self._incoming.incoming.feed(data)
+            self._grant_time()
 
-    def on_message_complete(self) -> None:
-        request, self._incoming = self._incoming, None
-        assert request is not None
+    def _grant_time(self) -> None:
+        self._progress = 0
+        self.deadline = self._owner.loop.time() + self._limits.stall_s
+
+    def request_ended(self, request: Request) -> None:
+        """Nothing of it is missing; where it was answered before that, go on."""
         self.deadline = math.inf
-        request.incoming.end()
         if not request.keep_alive:
             self._deaf = True
         if request.started and request is not self._current:
-            self._finish(request)  # its answer went out before its body was whole
-
-    def _check_fields(self, request: Request) -> None:
-        hosts = 0
-        for name, value in request.headers:
-            if name == b"host":
-                hosts += 1
-            elif name == b"expect" and value.lower() == b"100-continue":
-                request.expect_continue()
-        if hosts > 1 or (hosts == 0 and request.http11):
-            self._reject(400, "bad request: one Host field is required")
-
-    def _reject(self, status: int, reason: str) -> None:
-        """Stop the parser from inside one of its callbacks."""
-        self._refusal = (status, reason)
-        raise ValueError(reason)
+            self._finish(request)
 
     # Answers.
 
@@ -226,8 +149,8 @@ class Connection(asyncio.Protocol):
         self._holds -= 1
         if self._holds == 0 and not self._transport.is_closing():
             self._transport.resume_reading()
-            if self._incoming is not None:
-                self.deadline = self._owner.loop.time() + self._limits.stall_s
+            if self._parser.incoming is not None:
+                self._grant_time()
 
     def answered(self, request: Request) -> None:
         """The answer is whole; go on once the request is, too."""
@@ -235,7 +158,7 @@ class Connection(asyncio.Protocol):
             return
         self._current = self._task = None
         request.incoming.drop()
-        if request is self._incoming:
+        if request is self._parser.incoming:
             if request.keep_alive and not self._owner.closing:
                 self.deadline = self._owner.loop.time() + self._limits.linger_s
                 return
@@ -251,21 +174,19 @@ class Connection(asyncio.Protocol):
         if request.http11:
             self._transport.close()  # no last chunk, or too few bytes: the client sees the cut
         else:
-            self._reset()  # where a close would be a proper end
-
-    def _reset(self) -> None:
-        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        self._transport.abort()
+            # Where a close would be a proper end, a reset is none.
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            self._transport.abort()
 
     def expire(self) -> None:
         """The deadline has passed: the client stalls, or nothing more comes."""
         self.deadline = math.inf
         if self._transport.is_closing() or self._deaf:
             self._transport.abort()
-        elif self._incoming is None or self._incoming.started:
+        elif self._parser.incoming is None or self._parser.incoming.started:
             self._close()
         else:
-            self._refuse((408, f"nothing came for {self._limits.stall_s:g} s"))
+            self._refuse(Refusal(408, f"nothing came for {self._limits.stall_s:g} s"))
             self._pump()
 
     def shut(self) -> None:
@@ -286,7 +207,7 @@ class Connection(asyncio.Protocol):
             self._linger()
         elif not request.keep_alive or self._owner.closing:
             self._close()
-        elif self._incoming is None:
+        elif self._parser.incoming is None:
             self.deadline = self._owner.loop.time() + self._limits.idle_s
 
     def _pump(self) -> None:
@@ -299,8 +220,8 @@ class Connection(asyncio.Protocol):
             if self._crowded and len(self._waiting) <= self._limits.pipelined:
                 self._crowded = False
                 self.release()
-            if isinstance(item, tuple):
-                self._answer_refusal(*item)
+            if isinstance(item, Refusal):
+                self._answer_refusal(item)
             else:
                 self._current = item
                 self._serve(item)
@@ -320,11 +241,11 @@ class Connection(asyncio.Protocol):
         try:
             await work
         except BodyTooLarge as error:
-            if not request.started:
-                request.keep_alive = False
-                request.reply(413, PLAIN, f"{error}\n".encode())
-            else:
+            if request.started:
                 self.cut(request)
+            else:
+                request.keep_alive = False
+                Refusal(413, str(error)).answer(request)
         except ConnectionResetError:
             self.cut(request)
         except Exception:  # as above, for a handler that is a task
@@ -335,35 +256,34 @@ class Connection(asyncio.Protocol):
         if request.started:
             self.cut(request)
         else:
-            request.reply(500, PLAIN, b"internal error\n")
+            Refusal(500, "internal error").answer(request)
 
-    def _refuse(self, refusal: tuple[int, str]) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         """Answer with an error after what came before it, and read no more."""
         if self._deaf:
             return
-        incoming, self._incoming = self._incoming, None
+        incoming = self._parser.incoming
         self._deaf = self._refused = True
         self.deadline = math.inf
         if incoming is not None and (incoming is self._current or incoming in self._waiting):
             incoming.keep_alive = False
-            incoming.incoming.fail(ConnectionResetError(refusal[1]))
+            incoming.incoming.fail(ConnectionResetError(refusal.reason))
             if incoming.started:
                 self.cut(incoming)
                 return
             if incoming is self._current:
                 task, self._task = self._task, None
-                incoming.reply(refusal[0], PLAIN, f"{refusal[1]}\n".encode())
+                refusal.answer(incoming)
                 if task is not None:
                     task.cancel()
                 return
             self._waiting.remove(incoming)
         self._waiting.append(refusal)
 
-    def _answer_refusal(self, status: int, reason: str) -> None:
-        last = Request(self)
+    def _answer_refusal(self, refusal: Refusal) -> None:
+        self._current = last = Request(self)
         last.keep_alive = False
-        self._current = last
-        last.reply(status, PLAIN, f"{reason}\n".encode())
+        refusal.answer(last)
 
     def _linger(self) -> None:
         """Say that no more comes, and read what the client still sends: a reset would lose the answer."""
@@ -378,7 +298,3 @@ class Connection(asyncio.Protocol):
         self._deaf = True
         self.deadline = self._owner.loop.time() + self._limits.linger_s
         self._transport.close()
-
-
-def _size(request: Request) -> int:
-    return len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers)

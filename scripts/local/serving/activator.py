@@ -41,6 +41,7 @@ class Activator:
         """`external`: servers in the place of Services, by name; see `child_environment` for the rest."""
         self._client = Client()
         self._external = external or {}
+        self._services = {service.name: service for service in services}
         self._revisions = {
             service.name: Revision(
                 Blueprint(
@@ -53,7 +54,7 @@ class Activator:
                     self._client,
                 )
             )
-            for service in services
+            for service in self._services.values()
             if service.name not in self._external
         }
 
@@ -83,14 +84,13 @@ class Activator:
         `timeoutSeconds`. The replica is busy until the answer is read to its end, or closed. Raises
         `NoSuchService`, `NoReplica`, and what `Client.request` raises.
         """
+        known = self._services.get(service)
+        if known is None:
+            raise NoSuchService(f"there is no Service {service}; there are {', '.join(self._services)}")
+        limit_s = known.timeout_s if timeout_s is None else min(timeout_s, known.timeout_s)
         if (external := self._external.get(service)) is not None:
-            return await external.request(self._client, method, target, headers, body, timeout_s=timeout_s)
-        revision = self._revisions.get(service)
-        if revision is None:
-            raise NoSuchService(f"there is no Service {service}; there are {', '.join(self._revisions)}")
-        limit_s = (
-            revision.service.timeout_s if timeout_s is None else min(timeout_s, revision.service.timeout_s)
-        )
+            return await external.request(self._client, method, target, headers, body, timeout_s=limit_s)
+        revision = self._revisions[service]
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limit_s
         fields = list(headers)
@@ -122,8 +122,7 @@ class Activator:
 
     def idle_timeout_s(self, service: str) -> float | None:
         """The longest pause that an answer of the Service may make; None: any."""
-        revision = self._revisions.get(service)
-        return revision.service.idle_timeout_s if revision is not None else None
+        return self._services[service].idle_timeout_s
 
     def status(self) -> list[dict[str, Any]]:
         """One row a Service."""

@@ -290,3 +290,19 @@ def test_the_doors_are_on_loopback_and_the_socket_is_the_user_s(place: Place) ->
     with pytest.raises(urllib.error.HTTPError, match="404"):
         get(said["url"] + "/pid", "localhost")  # no gateway here
     assert place.data.stat().st_mode & 0o077 == 0
+
+
+def test_a_stop_in_the_middle_of_a_start_is_a_stop(place: Place) -> None:
+    waits = OVERLAY.replace("metadata: {name: app}", "metadata: {name: gateway}", 1)
+    waits = waits.replace("name: app}, uri", "name: gateway}, uri").replace("STUBBORN", "HOLD_START")
+    (place.overlay / "app.yaml").write_text(waits)
+    words = ["--json", "--port", "0", "--data", str(place.data), "--overlay", str(place.overlay)]
+    process = subprocess.Popen(
+        command(*words), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    place.started.append(process)
+    eventually(place.children)
+    assert stop(process) == 0
+    assert process.stdout is not None
+    assert process.stdout.read() == ""
+    assert place.children() == []

@@ -12,7 +12,8 @@ import pytest
 
 from scripts.local.http import BadResponse, TimedOut
 from scripts.local.manifests.model import Probe, Scaling
-from scripts.local.serving import NoReplica, NoSuchService
+from scripts.local.serving import NoReplica, NoSuchService, Outer
+from tests.scripts.local.http.wire import connected, serving
 from tests.scripts.local.serving.world import MB, service, world
 
 pytestmark = pytest.mark.slow
@@ -261,3 +262,15 @@ async def test_a_name_that_nothing_serves_is_said_so(tmp_path: Path) -> None:
     async with world(tmp_path, service()) as here:
         with pytest.raises(NoSuchService, match="there is no Service other; there are app"):
             await here.get("/pid", "other")
+
+
+async def test_an_answer_that_pauses_for_too_long_is_cut(tmp_path: Path) -> None:
+    async with world(tmp_path, service(idle_timeout_s=0.3)) as here:
+        await here.get("/pid")
+        outer = Outer([service()], here.activator)
+        async with serving(outer) as server, connected(server.port) as wire:
+            await wire.send(b"GET /stream HTTP/1.1\r\nHost: app.hadal.localhost\r\n\r\n")
+            answer = await wire.rest()
+        assert b"one" in answer
+        assert not answer.endswith(b"0\r\n\r\n")
+        here.sign("go")
