@@ -1,8 +1,8 @@
 """Encoding and decoding an event of 1 KB in every mode, against bare orjson and the SDK.
 
-CPU microseconds of one event (best of many rounds, taken in turns, so that a busy machine harms all alike).
-The ratio is encode plus decode over what orjson takes to write and read the same event as one JSON object; the
-strict validation of everything is in it.
+CPU microseconds of one event, best of many rounds, taken in turns so that a busy machine harms all alike.
+The ratio is encode plus decode over what orjson takes to write and read the same event as one JSON object;
+the strict validation of everything is in it.
 """
 
 from __future__ import annotations

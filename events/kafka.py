@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from . import grammar, jsonformat
 from .cloudevent import CloudEvent, canonical
@@ -14,8 +14,7 @@ from .validation import check_data, checked
 STRUCTURED = "application/cloudevents+json"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A Kafka record as every client has it: key, value and headers, whose values are UTF-8 text."""
 
     key: bytes | None
