@@ -22,4 +22,8 @@ class NoReplica(HttpError):
 
 
 class StartFailed(Exception):
-    """A process ended, or wasn't ready in time; the text is the reason."""
+    """A process ended, or wasn't ready in time; the text is the reason. `final`: another try is no use."""
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final

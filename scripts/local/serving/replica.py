@@ -78,9 +78,8 @@ class Replica:
                 raise StartFailed(f"the process ended with status {self._child.exited.result()}")
             probing.result()
         except TimeoutError:
-            raise StartFailed(
-                f"it was not ready within {plan.service.progress_deadline_s:g} s (progress-deadline)"
-            ) from None
+            reason = f"it was not ready within {plan.service.progress_deadline_s:g} s (progress-deadline)"
+            raise StartFailed(reason, final=True) from None
         finally:
             probing.cancel()
         self.ready_at = asyncio.get_running_loop().time()

@@ -166,9 +166,10 @@ class Revision:
         surplus = self._pending() - wanted
         able = [replica for replica in self._replicas if replica.state in (State.READY, State.UNREADY)]
         for replica in sorted(able, key=lambda each: each.in_flight)[: max(surplus, 0)]:
-            replica.state = State.DRAINING
             if not replica.in_flight:
                 self._end(replica)
+            elif replica.state is State.READY:
+                replica.state = State.DRAINING
         for replica in [each for each in self._replicas if each.state is State.DRAINING][: max(-surplus, 0)]:
             replica.state = State.READY
             surplus += 1
@@ -193,14 +194,14 @@ class Revision:
 
     async def _live(self, replica: Replica) -> None:
         """A replica from its start to its end, whatever that is."""
-        failure: str | None = None
+        failure: StartFailed | None = None
         status, expected = 0, False
         try:
             await replica.start()
             self._is_ready(replica)
             status = await replica.gone(self._serve_waiting)
         except StartFailed as reason:
-            failure = str(reason)
+            failure = reason
         finally:
             expected = replica.state is State.STOPPING
             replica.kill()
@@ -219,10 +220,10 @@ class Revision:
         log.info("%s: process %d is ready", self.service.name, replica.pid)
         self._serve_waiting()
 
-    def _start_failed(self, reason: str) -> None:
-        self._back_off.failed(self._loop.time(), reason)
-        log.warning("%s could not be started: %s", self.service.name, reason)
-        if self._back_off.hopeless or "progress-deadline" in reason:
+    def _start_failed(self, failure: StartFailed) -> None:
+        self._back_off.failed(self._loop.time(), str(failure))
+        log.warning("%s could not be started: %s", self.service.name, failure)
+        if self._back_off.hopeless or failure.final:
             self._fail_waiting(self._hopeless())
         self._restart()
 
