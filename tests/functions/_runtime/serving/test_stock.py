@@ -123,3 +123,16 @@ async def test_an_idle_connection_is_kept_longer_than_the_servers_own_two_second
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         await reader.readuntil(b'{"status":"alive"}')
         writer.close()
+
+
+async def test_five_hundred_stalled_headers_are_let_go_while_others_are_served(tmp_path: Path) -> None:
+    """Promise 28, with the product's own times."""
+    async with served(tmp_path) as running:
+        stalled = await asyncio.gather(*(running.connect() for _ in range(500)))
+        for _, writer in stalled:
+            writer.write(b"GET /whoami HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        letting_go = asyncio.gather(*(reader.read() for reader, _ in stalled))
+        while not letting_go.done():
+            assert (await running.get("/whoami"))[0] == 200
+            await asyncio.wait((letting_go,), timeout=0.1)
+        assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in await letting_go)
