@@ -1,8 +1,9 @@
 """Round trips with the CloudEvents SDK (1.12), where it keeps the specification.
 
-It neither encodes nor decodes percent signs in headers, takes empty JSON values for none, keeps no `partitionkey`
-beside a Kafka key, and puts the data's media type where structured mode's belongs. So the values here need no
-encoding and aren't empty, and its structured Kafka record is read with the content type that the binding asks for.
+It neither encodes nor decodes percent signs in headers, takes empty JSON values for none, keeps no
+`partitionkey` beside a Kafka key, and puts the data's media type where structured mode's belongs. So the
+values here need no encoding and aren't empty, and its structured Kafka record is read with the content
+type that the binding asks for.
 """
 
 from __future__ import annotations
