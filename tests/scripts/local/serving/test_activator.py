@@ -106,7 +106,7 @@ async def test_a_killed_process_is_there_again_for_the_next_request(tmp_path: Pa
     async with world(tmp_path, service()) as here:
         first = int(await here.get("/pid"))
         os.killpg(first, signal.SIGKILL)
-        await here.until(lambda: not Path(f"/proc/{first}").exists())  # until then its socket may still accept
+        await here.until(lambda: not Path(f"/proc/{first}").exists())  # its socket may accept until then
         assert int(await here.get("/pid")) != first
         await here.until(lambda: here.status()["restarts"] == 1)
 
