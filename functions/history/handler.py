@@ -16,7 +16,7 @@ from events.chat import CHAT, ConversationDeleted
 from events.fact import Fact
 from events.jsonformat import from_json, to_json
 from functions._runtime.errors import Unavailable, Unprocessable, VersionConflict
-from functions.history.model import Head, apply
+from functions.history.model import Head, apply, unanswered
 from functions.history.readmodel import Generations, ReadModel
 
 MOST_PARKED = 1_000
@@ -66,6 +66,8 @@ async def _applied(model: ReadModel, head: Head, event: CloudEvent | None) -> He
     parked = dict(head.parked)
     while event is not None:
         fact = _fact(event)
+        if version := unanswered(head, fact):
+            await model.mark_incomplete(head, version)
         head, items = apply(head, fact, event.time or "")
         if isinstance(fact, ConversationDeleted):
             await model.delete_items(head)

@@ -21,6 +21,8 @@ from events.chat import (
     ConversationUpdated,
     TurnCancelled,
     TurnCompleted,
+    TurnExpired,
+    TurnFailed,
     TurnStarted,
 )
 from events.fact import Fact
@@ -32,6 +34,7 @@ class Head:
     """A conversation as a whole; at position 0 nothing of it has been applied.
 
     Attributes:
+        asked_at: the version of the open turn's start, 0 where no turn is open.
         parked: events behind a gap, as CloudEvents JSON by their version.
     """
 
@@ -42,6 +45,7 @@ class Head:
     created_at: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     deleted: bool = False
+    asked_at: int = 0
     parked: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -65,8 +69,24 @@ def apply(head: Head, fact: Fact | None, time: str) -> tuple[Head, list[Shown]]:
             return replace(head, metadata=dict(fact.metadata)), []
         case ConversationDeleted():
             return replace(head, deleted=True, metadata={}), []
-        case TurnStarted() | TurnCompleted():
-            return head, [each for item in fact.items for each in shown(item, "completed")]
+        case TurnStarted():
+            asked = replace(head, asked_at=head.position)
+            return asked, [each for item in fact.items for each in shown(item, "completed")]
+        case TurnCompleted():
+            ended = replace(head, asked_at=0)
+            return ended, [each for item in fact.items for each in shown(item, "completed")]
         case TurnCancelled():
-            return head, [each for item in fact.items for each in shown(item, "incomplete")]
+            ended = replace(head, asked_at=0)
+            return ended, [each for item in fact.items for each in shown(item, "incomplete")]
+        case TurnFailed() | TurnExpired():
+            return replace(head, asked_at=0), []
     return head, []
+
+
+def unanswered(head: Head, fact: Fact | None) -> int:
+    """The version of the questions that `fact` leaves without an answer, 0 if it leaves none.
+
+    `head` is the one before it. Such questions stay, as incomplete: they are read, and the model isn't told
+    them again.
+    """
+    return head.asked_at if isinstance(fact, TurnFailed | TurnExpired) else 0

@@ -8,8 +8,11 @@ current one, and the document `current` says which of them is read.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 
+from functions._runtime.errors import VersionConflict
 from functions._runtime.ports import Document, Documents
 from functions.history.items import Shown
 from functions.history.model import Head
@@ -67,7 +70,18 @@ class ReadModel:
                 "named": f"{conversation}/{item['id']}",
                 "item": item,
             }
-            await self.items.put(f"{conversation}/{head.position:010d}/{place:04d}", body, None)
+            with suppress(VersionConflict):  # it is there, and may have been marked since
+                await self.items.put(f"{conversation}/{head.position:010d}/{place:04d}", body, 0)
+
+    async def mark_incomplete(self, head: Head, version: int) -> None:
+        """Show the items of the fact at `version` as incomplete. Twice is harmless."""
+        prefix = f"{self._key(head.tenant, head.conversation_id)}/{version:010d}"
+        for place in count():
+            found = await self.items.get(f"{prefix}/{place:04d}")
+            if found is None:
+                return
+            item = {**found.body["item"], "status": "incomplete"}
+            await self.items.put(found.key, {**found.body, "item": item}, None)
 
     async def delete_items(self, head: Head) -> None:
         """Remove all items of a conversation. Twice is harmless."""

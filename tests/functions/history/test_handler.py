@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events import CloudEvent
+from events import CloudEvent, catalogue
+from events.chat import TurnStarted
 from functions._runtime.adapters.memory import MemoryStore
 from functions._runtime.errors import Unprocessable
 from functions.history.handler import Project
+from functions.history.items import shown as shown_as
 from functions.history.readmodel import Generations
 from tests.functions.history.world import deletion, generations, published, shown, story
 
@@ -48,7 +50,7 @@ async def test_a_conversation_reads_as_it_was_told() -> None:
         ("answer 1", "completed"),
         ("question 2", "completed"),
         ("answ", "incomplete"),
-        ("question 3", "completed"),
+        ("question 3", "incomplete"),  # its turn failed
         ("question 4", "completed"),
         ("answer 4", "completed"),
     ]
@@ -90,6 +92,17 @@ async def test_a_deleted_conversation_keeps_no_items_and_is_listed_no_more() -> 
     assert await model.conversations("team", "ada", after=None, limit=10, descending=True) == ([], False)
 
 
+async def test_a_slow_replica_does_not_undo_what_another_has_marked() -> None:
+    made = await projected(STORY)
+    before = await shown(made)
+    model = await made.current()
+    started = catalogue.from_event(STORY[6])
+    assert isinstance(started, TurnStarted)
+    at_start = replace((await model.head("team", "conv_1"))[0], position=7)
+    await model.put_items(at_start, [each for item in started.items for each in shown_as(item, "completed")])
+    assert await shown(made) == before
+
+
 async def test_a_fact_of_a_later_program_counts_as_a_version_and_changes_nothing() -> None:
     unknown = replace(STORY[1], type="dev.hadal.chat.message_pinned.v1", data=b'{"new": true}')
     made = await projected([STORY[0], unknown, *STORY[2:]])
@@ -129,7 +142,9 @@ async def test_a_crash_between_items_and_head_is_repeated_harmlessly() -> None:
     project = Project(made, asyncio.Condition())
     await project(STORY[0])
     head, _ = await model.head("team", "conv_1")
-    await model.put_items(replace(head, position=2), [{"id": "msg_q1", "half": "written"}])
+    started = catalogue.from_event(STORY[1])
+    assert isinstance(started, TurnStarted)
+    await model.put_items(replace(head, position=2), shown_as(started.items[0], "completed"))
     for event in STORY[1:]:
         await project(event)
     assert await shown(made) == await shown(await projected(STORY))
