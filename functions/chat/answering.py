@@ -95,6 +95,10 @@ class Answering:
         first = await anext(frames)
         return Response.event_stream(Begun(first, frames), {POSITION: str(turn.state.version)})
 
+    async def abandoned(self, turn: RunningTurn) -> None:
+        """Record that the client left before the model was asked."""
+        await self._gave_up(turn, Answer(), asyncio.CancelledError())
+
     async def _frames(self, turn: RunningTurn) -> AsyncGenerator[bytes, None]:
         answer, held, sent = Answer(), list[bytes](), False
         try:

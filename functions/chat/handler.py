@@ -25,7 +25,7 @@ from functions.chat.conversations import Conversations
 from functions.chat.expiry import ExpireTurns
 from functions.chat.feed import Feed
 from functions.chat.model import Conversation
-from functions.chat.requests import conversation_id, read_items, read_metadata
+from functions.chat.requests import conversation_id, read_items, read_metadata, read_object
 from functions.chat.turn import TakeTurn
 
 TICK = "dev.knative.sources.ping"
@@ -64,7 +64,7 @@ class Chat:
     async def start(self, request: Request) -> Response:
         """`POST /v1/conversations`: a new conversation, perhaps with first messages."""
         caller = await self._caller(request)
-        body = request.json_object() if request.body else {}
+        body = read_object(request) if request.body else {}
         metadata, items = read_metadata(body), read_items(body, self.ids)
         state = await self.conversations.change(
             caller.tenant,

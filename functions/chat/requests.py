@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from events.chat import Item
 from functions._runtime.errors import BadRequest, NotFound
 from functions._runtime.http import Request
@@ -51,7 +53,7 @@ def read_turn(request: Request, ids: Ids) -> AskedTurn:
         BadRequest: a field isn't what it should be; it is named.
         NotFound: that can't be the id of a conversation.
     """
-    body = request.json_object()
+    body = read_object(request)
     reference = body.pop("conversation", None)
     messages = body.pop("messages", None)
     if not isinstance(messages, list) or not messages:
@@ -73,6 +75,16 @@ def read_turn(request: Request, ids: Ids) -> AskedTurn:
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         key=_key(request),
     )
+
+
+def read_object(request: Request) -> dict[str, Any]:
+    """The body, if what stands in it can be written again: JSON may be read deeper than it is written."""
+    body = request.json_object()
+    try:
+        orjson.dumps(body)
+    except TypeError:
+        raise BadRequest("The body is nested too deeply; 250 levels are enough.") from None
+    return body
 
 
 def conversation_id(text: str) -> str:

@@ -64,7 +64,8 @@ async def build(settings: Settings, ground: Ground) -> Function:
     model = ModelClient(ground.http, settings.inference_url, settings.window_tokens)
     window = KnownWindow(model.window_tokens, settings.window_tokens, clock, background)
     answering = Answering(conversations, model, window, ids, background)
-    turn = TakeTurn(ground.identity, conversations, answering, clock, ids, settings.turn_deadline_s)
+    deadline_s = settings.turn_deadline_s
+    turn = TakeTurn(ground.identity, conversations, answering, clock, ids, background, deadline_s)
     feed = Feed(ground.identity, conversations, events)
     expire_turns = ExpireTurns(events, store.documents("open_turns"), conversations, clock)
     endpoints = Chat(ground.identity, conversations, turn, feed, expire_turns, ids)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import cast
@@ -23,11 +24,12 @@ from typing import cast
 from events.chat import TurnCompleted
 from events.fact import Fact
 from functions._runtime.clock import rfc3339
-from functions._runtime.errors import Conflict
+from functions._runtime.errors import Conflict, Problem
 from functions._runtime.http import Request, Response
 from functions._runtime.ports import Clock, Identity, Ids, Principal
 from functions.chat import commands, completions
 from functions.chat.answering import POSITION, Answering, RunningTurn
+from functions.chat.background import Background
 from functions.chat.conversations import Conversations, fact_of
 from functions.chat.idempotency import TurnName, recorded, remembered
 from functions.chat.model import Conversation, EndedTurn, evolve
@@ -49,6 +51,7 @@ class TakeTurn:
     answering: Answering
     clock: Clock
     ids: Ids
+    background: Background
     deadline_s: float
 
     async def __call__(self, request: Request) -> Response:
@@ -56,12 +59,14 @@ class TakeTurn:
         caller = await self.identity.authenticate(request.headers.get("authorization"))
         asked = read_turn(request, self.ids)
         named = await self._naming(caller, asked)
-        state = await self._begun(caller, asked, named)
-        turn_id, ended = named(state)
-        if ended:
-            return await self._stored(caller, asked, ended)
-        ends_at = asyncio.get_running_loop().time() + self.deadline_s
-        turn = RunningTurn(caller.tenant, turn_id, asked, state, ends_at)
+        beginning = self.background.start(self._begun(caller, asked, named))
+        try:
+            turn = await asyncio.shield(beginning)
+        except asyncio.CancelledError:  # the client left while the turn's start was being written
+            self.background.start(self._abandoned(beginning))
+            raise
+        if isinstance(turn, EndedTurn):
+            return await self._stored(caller, asked, turn)
         return await (self.answering.streamed(turn) if asked.stream else self.answering.whole(turn))
 
     async def _naming(self, caller: Principal, asked: AskedTurn) -> Naming:
@@ -76,11 +81,8 @@ class TakeTurn:
             older = recorded(await self.conversations.read(caller.tenant, asked.conversation_id))
         return lambda state: name.latest({**older, **remembered(state)})
 
-    async def _begun(self, caller: Principal, asked: AskedTurn, named: Naming) -> Conversation:
-        """The conversation with the turn open, or as it is if the turn has ended before.
-
-        A turn that was left open past its deadline is expired first.
-        """
+    async def _begun(self, caller: Principal, asked: AskedTurn, named: Naming) -> RunningTurn | EndedTurn:
+        """The turn, open, or how it ended before; one left open past its deadline is expired first."""
         now = self.clock.now()
         deadline = rfc3339(now + timedelta(seconds=self.deadline_s))
 
@@ -94,7 +96,16 @@ class TakeTurn:
                 return expired
             return [*expired, *commands.start_turn(state, turn_id, asked.model, asked.items, deadline)]
 
-        return await self.conversations.change(caller.tenant, asked.conversation_id, command)
+        state = await self.conversations.change(caller.tenant, asked.conversation_id, command)
+        turn_id, ended = named(state)
+        ends_at = asyncio.get_running_loop().time() + self.deadline_s
+        return ended or RunningTurn(caller.tenant, turn_id, asked, state, ends_at)
+
+    async def _abandoned(self, beginning: asyncio.Task[RunningTurn | EndedTurn]) -> None:
+        with suppress(Problem):  # then it never began
+            turn = await beginning
+            if isinstance(turn, RunningTurn):
+                await self.answering.abandoned(turn)
 
     async def _stored(self, caller: Principal, asked: AskedTurn, ended: EndedTurn) -> Response:
         if ended.outcome != "completed":

@@ -18,8 +18,10 @@ async def with_orphan(key: str | None = None) -> tuple[World, str]:
     """A conversation with an open turn whose process is gone; and another replica."""
     dead = World(model=FakeModel(words=["Hel", asyncio.Event()]))
     conversation = await dead.started()
-    await dead.say(conversation, "Hi", stream=True, key=key)
-    return World(store=dead.store, clock=dead.clock), conversation
+    answer = await dead.say(conversation, "Hi", stream=True, key=key)
+    world = World(store=dead.store, clock=dead.clock)
+    world.held.append(answer)  # a stream that nobody holds would be closed, and its turn cancelled
+    return world, conversation
 
 
 async def test_a_tick_expires_a_turn_past_its_deadline() -> None:

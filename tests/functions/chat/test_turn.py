@@ -160,6 +160,21 @@ async def test_a_client_that_leaves_before_a_whole_answer_is_a_cancelled_turn() 
     assert (await world.names(conversation))[-1] == "TurnCancelled"
 
 
+async def test_a_client_that_leaves_while_the_turn_is_being_recorded_leaves_no_open_turn() -> None:
+    world = World(model=FakeModel(words=[asyncio.Event()]))
+    conversation = await world.started()
+    world.events.reached, world.events.goes_on = asyncio.Event(), asyncio.Event()
+    asking = asyncio.create_task(world.say(conversation, "Hi"))
+    await world.events.reached.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    world.events.goes_on.set()
+    await world.background.drain()
+    assert await world.names(conversation) == ["ConversationStarted", "TurnStarted", "TurnCancelled"]
+    assert not world.model.asked
+
+
 async def test_a_turn_without_an_answer_leaves_nothing_in_the_context() -> None:
     world = World(model=FakeModel(words=[Unavailable("Away.")]))
     conversation = await world.started()
@@ -383,6 +398,20 @@ async def test_a_body_that_can_not_be_a_turn_is_refused_by_the_field(
     with pytest.raises(BadRequest) as refused:
         await world.call("POST", "/v1/chat/completions", asked)
     assert refused.value.param == param
+    assert await world.names(conversation) == ["ConversationStarted"]
+
+
+async def test_a_body_nested_too_deeply_to_be_written_is_refused() -> None:
+    """Promise 32: 400, never 500."""
+    world = World()
+    conversation = await world.started()
+    body = (
+        b'{"model":"echo","conversation":"%b","messages":[{"role":"user","content":[{"type":"x","x":%b}]}]}'
+    )
+    with pytest.raises(BadRequest):
+        await world.send(
+            "POST", "/v1/chat/completions", body % (conversation.encode(), b"[" * 400 + b"]" * 400)
+        )
     assert await world.names(conversation) == ["ConversationStarted"]
 
 

@@ -129,16 +129,24 @@ def encoded(data: Mapping[str, Any]) -> Chunk:
 
 
 class FragileStore:
-    """An event store where others come in between, and that is away for the `fails` coming appends."""
+    """An event store where others come in between, and that is away for the `fails` coming appends.
+
+    With `goes_on` an append says that it was `reached`, and waits.
+    """
 
     def __init__(self, store: EventStore) -> None:
         self._store = store
         self.fails = 0
+        self.reached: asyncio.Event | None = None
+        self.goes_on: asyncio.Event | None = None
         self.read, self.read_all = store.read, store.read_all
         self.unpublished, self.mark_published = store.unpublished, store.mark_published
 
     async def append(self, stream: str, events: Sequence[CloudEvent], expected_version: int) -> int:
         await asyncio.sleep(0)
+        if self.reached and self.goes_on:
+            self.reached.set()
+            await self.goes_on.wait()
         if self.fails:
             self.fails -= 1
             raise Unavailable("The store is away.")
@@ -165,6 +173,7 @@ class World:
         self.clock = clock or SettableClock()
         self.model = model or FakeModel()
         self.background = Background()
+        self.held: list[Response] = []
         self.events = FragileStore(reached(self.store.event_store("conversations")))
         self.snapshots = Snapshots(self.store.documents("conversation_snapshots"))
         ids, callers = SystemIds(), Callers()
@@ -175,7 +184,7 @@ class World:
         answering = Answering(
             self.conversations, self.model, window, ids, self.background, retry_delays_s=(0.0, 0.0)
         )
-        turn = TakeTurn(callers, self.conversations, answering, self.clock, ids, deadline_s)
+        turn = TakeTurn(callers, self.conversations, answering, self.clock, ids, self.background, deadline_s)
         self.expire_turns = ExpireTurns(
             self.events, reached(self.store.documents("open_turns")), self.conversations, self.clock
         )
@@ -193,6 +202,19 @@ class World:
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """The answer to one request; a Problem is raised as it is."""
+        text = b"" if body is None else orjson.dumps(body)
+        return await self.send(method, target, text, caller=caller, headers=headers)
+
+    async def send(
+        self,
+        method: str,
+        target: str,
+        text: bytes,
+        *,
+        caller: str = "ann@team",
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """The answer to one request, its body as a test has spelled it."""
         path, _, query = target.partition("?")
         route, path_params = self._router.match(method, path.encode())
         request = Request(
@@ -201,7 +223,7 @@ class World:
             path_params,
             dict(pair.split("=") for pair in query.split("&") if pair),
             {"authorization": f"Bearer {caller}", **(headers or {})},
-            b"" if body is None else orjson.dumps(body),
+            text,
         )
         return await route.handler(request)
 
