@@ -16,7 +16,8 @@ from scripts.local.http import Client, Request, Server, serve
 
 CONNECTIONS = 96
 WARM_UP = 2_000
-EVENTS = 30_000
+EVENTS = 10_000
+ROUNDS = 3
 EVENTS_FOR_MEMORY = 100_000
 DATA = json.dumps({"conversation_id": "c" * 26, "text": "x" * 900}).encode()
 TYPES = 10
@@ -93,14 +94,20 @@ async def rate(triggers: int, matching: int, events: int) -> tuple[float, float,
             await server.close()
 
 
+async def best(triggers: int, matching: int, events: int) -> tuple[float, float]:
+    """The best of a few rounds: whoever else uses the machine can only make a round worse."""
+    rounds = [await rate(triggers, matching, events) for _ in range(ROUNDS)]
+    return max(figure for figure, _, _ in rounds), min(cost_us for _, cost_us, _ in rounds)
+
+
 async def main() -> Table:
-    """Three runs: one Trigger, ten Triggers, and one Trigger for long."""
+    """One Trigger, ten Triggers, and one Trigger for long."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[1:] or cores)
     try:
-        one, one_us, small_mb = await rate(1, 1, EVENTS_FOR_MEMORY // 10 - WARM_UP)
-        one, one_us, _ = await rate(1, 1, EVENTS)
-        ten, ten_us, _ = await rate(10, 3, EVENTS // 3)
+        one, one_us = await best(1, 1, EVENTS)
+        ten, ten_us = await best(10, 3, EVENTS // 2)
+        _, _, small_mb = await rate(1, 1, EVENTS_FOR_MEMORY // 10 - WARM_UP)
         _, _, large_mb = await rate(1, 1, EVENTS_FOR_MEMORY - WARM_UP)
     finally:
         os.sched_setaffinity(0, cores)
