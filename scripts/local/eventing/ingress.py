@@ -27,8 +27,6 @@ class Ingress:
     def __init__(self, brokers: Iterable[Broker], max_bytes: int = MAX_EVENT_BYTES) -> None:
         self._brokers = {f"/{broker.name}".encode(): broker for broker in brokers}
         self._max_bytes = max_bytes
-        self.taken = 0
-        """Events answered with 202 since the start."""
 
     def handle(self, request: Request) -> Awaitable[None] | None:
         """Answer one request; now, or from the log's commit."""
@@ -69,19 +67,17 @@ class Ingress:
 
     def _take(self, request: Request, broker: Broker, body: bytes) -> None:
         try:
-            events = decode(request.headers, body, max_bytes=self._max_bytes)
-            stored = broker.take(events)
+            stored = broker.take(decode(request.headers, body, max_bytes=self._max_bytes))
         except EventTooLarge:
             self._too_large(request)
         except (InvalidEvent, HopsUsedUp) as error:
             _refuse(request, 400, str(error))
         else:
-            stored.add_done_callback(lambda future: self._answer(request, len(events), future))
+            stored.add_done_callback(lambda future: self._answer(request, future))
 
-    def _answer(self, request: Request, count: int, stored: asyncio.Future[None]) -> None:
+    def _answer(self, request: Request, stored: asyncio.Future[None]) -> None:
         error = stored.exception()
         if error is None:
-            self.taken += count
             request.reply(202)
         elif isinstance(error, LogRefused):
             _refuse(request, 503, f"not stored, try again: {error}", RETRY_AFTER)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -150,17 +151,20 @@ async def test_a_full_disk_refuses_whole_appends_and_recovers(
     ) == ("ok",)
 
 
-async def test_what_would_not_fit_does_not_take_the_others_of_its_transaction_with_it(
+async def test_a_job_that_fails_leaves_no_trace_and_takes_no_other_with_it(
     database: Database, log: SqliteEventLog
 ) -> None:
-    def broken(_: object) -> None:
+    def half(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO brokers (name) VALUES ('half')")
         raise ZeroDivisionError
 
-    job, append = database.write(broken), log.append("a", [event(1)])
+    job, append = database.write(half), log.append("a", [event(1)])
     with pytest.raises(ZeroDivisionError):
         await job
     await append
     assert await ids(log, "a") == ["1"]
+    names = await database.read(lambda connection: connection.execute("SELECT name FROM brokers").fetchall())
+    assert names == [("a",), ("b",)]
 
 
 async def test_retention_deletes_what_is_old_and_done_and_keeps_the_rest(log: SqliteEventLog) -> None:

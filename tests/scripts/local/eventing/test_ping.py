@@ -91,6 +91,7 @@ async def test_ticks_reach_the_broker_and_its_triggers(tmp_path: Path) -> None:
         assert datetime.fromisoformat(delivery.headers["ce-time"]) - before < timedelta(minutes=1)
 
 
+@pytest.mark.slow
 async def test_a_sink_that_refuses_for_a_moment_gets_the_tick(tmp_path: Path) -> None:
     codes = iter([503, 500])
     async with receiving(lambda _: (next(codes, 204), [], b"")) as receiver:

@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from .harness import Received, Reply, eventually, manifests, receiving, running, status, trigger
 
 
@@ -111,6 +113,7 @@ async def test_a_full_disk_answers_503_and_the_broker_recovers_by_itself(tmp_pat
             assert receiver.ids == ["1", "3"]
 
 
+@pytest.mark.slow
 async def test_a_reply_that_the_log_refuses_is_not_lost(tmp_path: Path) -> None:
     """Promise 54: the event stays open until its reply could be stored."""
     reply = [(b"ce-specversion", b"1.0"), (b"ce-id", b"r"), (b"ce-source", b"/f"), (b"ce-type", b"reply")]
