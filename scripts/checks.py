@@ -38,9 +38,10 @@ class Outcome:
 
 
 FAST = ("pytest", "-q", "-m", "not slow")
+IN_PARALLEL = ("-n", "2")
 STEPS = (  # the long ones first, so that both cores have something to do until the end
     Step("types", ROOT, ("mypy",)),
-    Step("fast tests", ROOT, FAST),
+    Step("fast tests", ROOT, FAST + IN_PARALLEL),
     Step("model service: types", ENGINE, ("mypy",)),
     Step("model service: fast tests", ENGINE, FAST),
     Step("arrows", ROOT, ("lint-imports",)),
