@@ -152,3 +152,15 @@ class Identity(Protocol):
             Unavailable: the keys to verify it with can't be had now.
         """
         ...
+
+
+class ServiceTokens(Protocol):
+    """A function's own identity, for calls that it makes for itself."""
+
+    async def token(self, tenant: str) -> str:
+        """An access token for this function in `tenant`.
+
+        Raises:
+            Unavailable: `auth` is away.
+        """
+        ...

@@ -16,7 +16,7 @@ from events import CloudEvent, UnknownFact, catalogue
 from events.chat import CHAT, TurnCompleted
 from events.fact import Fact
 from functions._runtime.clock import rfc3339
-from functions._runtime.errors import Problem, Unavailable, VersionConflict
+from functions._runtime.errors import PayloadTooLarge, Problem, Unavailable, VersionConflict
 from functions._runtime.ports import Clock, EventStore, Ids, Recorded
 from functions.chat.background import Background
 from functions.chat.model import Conversation, evolve
@@ -25,6 +25,9 @@ from functions.chat.snapshots import Snapshots
 SNAPSHOT_EVERY_VERSIONS = 32
 CACHED_CONVERSATIONS = 256
 TRIES = 8
+MOST_DATA_BYTES = 1_000_000
+"""Of one fact. Brokers take about a megabyte (Kafka's `message.max.bytes`), and a fact that none of them
+took would stay in the outbox for good and hold back all that follows it in its conversation."""
 
 Command = Callable[[Conversation], Sequence[Fact]]
 
@@ -67,6 +70,7 @@ class Conversations:
 
         Raises:
             Unavailable: nothing was written, the store is away or too many others write here.
+            PayloadTooLarge: nothing was written, a fact would be over `MOST_DATA_BYTES`.
         """
         remembered = self._cache.get(_stream(tenant, conversation_id))
         if remembered is not None:
@@ -113,7 +117,7 @@ class Conversations:
         extensions = {"sequence": f"{after.version:010d}"}
         if isinstance(fact, TurnCompleted) and after.summary_due(self._threshold_tokens):
             extensions["summarydue"] = "true"
-        return catalogue.to_event(
+        event = catalogue.to_event(
             fact,
             id=self._ids.new("evt"),
             source=CHAT,
@@ -123,6 +127,13 @@ class Conversations:
             partitionkey=after.conversation_id,
             extensions=extensions,
         )
+        if len(event.data or b"") > MOST_DATA_BYTES:
+            raise PayloadTooLarge(
+                f"The messages take {len(event.data or b'')} bytes as a fact of the conversation; together they"
+                f" may take {MOST_DATA_BYTES}. Send less at once, or without `conversation`.",
+                param="messages",
+            )
+        return event
 
     def _remember(self, stream: str, before: Conversation, after: Conversation) -> Conversation:
         known = self._cache.get(stream)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import orjson
 
@@ -12,21 +11,10 @@ from events import CloudEvent
 from events.jsonformat import from_json
 from functions._runtime.errors import BadGateway, Unavailable
 from functions._runtime.outbound import HttpClient
+from functions._runtime.ports import ServiceTokens
 
 PAGE = 500
 PAGE_WITHIN_S = 30.0
-
-
-class Tokens(Protocol):
-    """This function's own identity."""
-
-    async def token(self, tenant: str) -> str:
-        """An access token for itself in `tenant`.
-
-        Raises:
-            Unavailable: `auth` is away.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +23,7 @@ class ChatFeed:
 
     http: HttpClient
     url: str
-    tokens: Tokens
+    tokens: ServiceTokens
     tenant: str
 
     async def after(self, position: int) -> tuple[Sequence[CloudEvent], int]:

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 from urllib.parse import quote
 
 from functions._runtime.errors import BadGateway, Unavailable
 from functions._runtime.outbound import HttpClient
+from functions._runtime.ports import ServiceTokens
 from functions.summarize.handler import Context, Turn
 
 CONTEXT_WITHIN_S = 15.0
-
-
-class Tokens(Protocol):
-    """This function's own identity."""
-
-    async def token(self, tenant: str) -> str:
-        """An access token for itself in `tenant`.
-
-        Raises:
-            Unavailable: `auth` is away.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +19,7 @@ class ChatService:
 
     http: HttpClient
     url: str
-    tokens: Tokens
+    tokens: ServiceTokens
 
     async def context(self, tenant: str, conversation_id: str) -> Context | None:
         """What there is to condense; see the port."""

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from events.fact import Fact
-from functions._runtime.errors import Conflict, Unavailable, VersionConflict
+from functions._runtime.errors import Conflict, PayloadTooLarge, Unavailable, VersionConflict
 from functions.chat import commands
-from functions.chat.conversations import CACHED_CONVERSATIONS, SNAPSHOT_EVERY_VERSIONS, TRIES
+from functions.chat.conversations import CACHED_CONVERSATIONS, MOST_DATA_BYTES, SNAPSHOT_EVERY_VERSIONS, TRIES
 from functions.chat.model import Conversation
 from tests.functions.chat.world import FakeModel, World, frames
 
@@ -154,3 +154,28 @@ async def test_a_refusal_is_never_given_on_an_old_state() -> None:
     going_on.set()
     await frames(answer)
     assert (await world.say(conversation, "And?")).status == 200, "the first replica believed it busy"
+
+
+@pytest.mark.parametrize("characters", [999_000, 1_001_000])
+async def test_what_no_broker_would_take_is_refused_before_it_is_written(characters: int) -> None:
+    """Promise 44: in the outbox it would hold back all that follows it."""
+    world = World(model=FakeModel(words=["Hello"]))
+    conversation = await world.started()
+    if characters < MOST_DATA_BYTES:
+        await world.say(conversation, "x" * characters)
+    else:
+        with pytest.raises(PayloadTooLarge, match="1000000"):
+            await world.say(conversation, "x" * characters)
+    state = await world.conversations.load("team", conversation)
+    assert state.version == (3 if characters < MOST_DATA_BYTES else 1)
+    assert state.open_turn is None
+
+
+async def test_an_answer_that_no_broker_would_take_ends_its_turn_as_failed() -> None:
+    world = World(model=FakeModel(words=["x" * MOST_DATA_BYTES]))
+    conversation = await world.started()
+    with pytest.raises(PayloadTooLarge):
+        await world.say(conversation, "Go on for ever")
+    state = await world.conversations.load("team", conversation)
+    assert state.last_ended is not None
+    assert (state.last_ended.outcome, state.open_turn) == ("failed", None)
