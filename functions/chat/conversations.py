@@ -129,8 +129,8 @@ class Conversations:
         )
         if len(event.data or b"") > MOST_DATA_BYTES:
             raise PayloadTooLarge(
-                f"The messages take {len(event.data or b'')} bytes as a fact of the conversation; together they"
-                f" may take {MOST_DATA_BYTES}. Send less at once, or without `conversation`.",
+                f"The messages take {len(event.data or b'')} bytes as a fact of the conversation; together"
+                f" they may take {MOST_DATA_BYTES}. Send less at once, or without `conversation`.",
                 param="messages",
             )
         return event
