@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 from .errors import InvalidEvent
 
 _UNENCODED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+_UNENCODED_BYTES = _UNENCODED.encode()
 _BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _QUOTED_PAIR = re.compile(r"\\(.)")
@@ -20,15 +21,9 @@ _QUOTED_PAIR = re.compile(r"\\(.)")
 
 def encoded(values: Collection[str]) -> list[bytes]:
     """The values in printable ASCII, percent-encoded where they need it."""
-    together = " ".join(values)
-    if (
-        together.isascii()
-        and together.isprintable()
-        and '"' not in together
-        and "%" not in together
-        and together.count(" ") == len(values) - 1
-    ):
-        return together.encode("ascii").split(b" ")
+    together = " ".join(values).encode("utf-8", "surrogatepass")
+    if len(together.translate(None, _UNENCODED_BYTES)) == len(values) - 1:
+        return together.split(b" ")
     return [quote(value, safe=_UNENCODED).encode("ascii") for value in values]
 
 

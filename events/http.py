@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from . import grammar, headertext, jsonformat
 from .cloudevent import CloudEvent
 from .errors import EventTooLarge, InvalidEvent, shown
+from .layout import Layout
 from .validation import check_data, checked
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -27,45 +28,49 @@ def decode(headers: Headers, body: bytes, *, max_bytes: int = MAX_BODY_BYTES) ->
 
     Raises InvalidEvent for what breaks the specification, EventTooLarge for a body over ``max_bytes``.
     """
-    _check_size(body, max_bytes)
-    attributes = _attributes(headers)
-    event_format = _event_format(attributes.get("datacontenttype"))
-    if event_format == BATCHED:
-        return jsonformat.from_json_batch(body)
-    return [_binary(attributes, body) if event_format is None else jsonformat.from_json(body)]
+    event = _event_unless_batch(headers, body, max_bytes)
+    return jsonformat.from_json_batch(body) if event is None else [event]
 
 
 def decode_one(headers: Headers, body: bytes, *, max_bytes: int = MAX_BODY_BYTES) -> CloudEvent:
     """The event of a request or an answer; as ``decode``, but a batch is refused."""
-    _check_size(body, max_bytes)
-    attributes = _attributes(headers)
-    event_format = _event_format(attributes.get("datacontenttype"))
-    if event_format == BATCHED:
+    event = _event_unless_batch(headers, body, max_bytes)
+    if event is None:
         raise InvalidEvent(f"a batch is not taken here; send one event ({STRUCTURED} or binary mode)")
-    return _binary(attributes, body) if event_format is None else jsonformat.from_json(body)
+    return event
 
 
-def _check_size(body: bytes, max_bytes: int) -> None:
+def _event_unless_batch(headers: Headers, body: bytes, max_bytes: int) -> CloudEvent | None:
     if len(body) > max_bytes:
         raise EventTooLarge(f"the body has {len(body)} bytes; at most {max_bytes} are taken")
+    names, values = tuple(zip(*headers, strict=True)) or ((), ())
+    layout = _layout(names)
+    content_type = None if layout.content_type is None else values[layout.content_type].decode("latin-1")
+    event_format = _event_format(content_type)
+    if event_format == BATCHED:
+        return None
+    if event_format == STRUCTURED:
+        return jsonformat.from_json(body)
+    event = layout.plain_event(values, content_type, body or None) or _event(layout, values, body)
+    check_data(event.data, event.datacontenttype)
+    return event
 
 
-def _attributes(headers: Headers) -> dict[str, str]:
-    """The values of the ``ce-`` headers by attribute, as sent, and Content-Type's as ``datacontenttype``."""
-    attributes: dict[str, str] = {}
-    for header, value in headers:
+@lru_cache(maxsize=256)
+def _layout(headers: tuple[bytes, ...]) -> Layout:
+    """Which headers hold attributes: the ``ce-`` ones, and Content-Type as ``datacontenttype``."""
+    attributes: dict[str, int] = {}
+    for place, header in enumerate(headers):
         name = _attribute(header)
-        if name is None:
-            continue
         if name in attributes:
             raise InvalidEvent(
                 f"header {shown(header.decode('latin-1'))} stands twice; it may stand once", name
             )
-        attributes[name] = value.decode("latin-1")
-    return attributes
+        if name is not None:
+            attributes[name] = place
+    return Layout.of(attributes)
 
 
-@lru_cache(maxsize=256)
 def _attribute(header: bytes) -> str | None:
     """The name of the attribute that a header holds; None for a header that isn't an event's."""
     name = header.decode("latin-1").lower()
@@ -92,15 +97,14 @@ def _event_format(content_type: str | None) -> str | None:
     return essence
 
 
-def _binary(attributes: dict[str, str], body: bytes) -> CloudEvent:
-    if len(attributes) == ("datacontenttype" in attributes):
+def _event(layout: Layout, values: Sequence[bytes], body: bytes) -> CloudEvent:
+    attributes = {name: values[place].decode("latin-1") for name, place in layout.attributes}
+    if not attributes.keys() - {"datacontenttype"}:
         raise InvalidEvent(
             f"this is no CloudEvent: there are no ce- headers, and Content-Type is not {STRUCTURED}",
             "specversion",
         )
-    event = checked(headertext.decoded(attributes), body or None)
-    check_data(event.data, event.datacontenttype)
-    return event
+    return checked(headertext.decoded(attributes), body or None)
 
 
 def to_binary(event: CloudEvent) -> tuple[list[tuple[bytes, bytes]], bytes]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from . import grammar, jsonformat
 from .cloudevent import CloudEvent, canonical
 from .errors import InvalidEvent, shown
+from .layout import Layout
 from .validation import check_data, checked
 
 STRUCTURED = "application/cloudevents+json"
@@ -46,10 +47,11 @@ def from_record(record: Record) -> CloudEvent:
 
     The key says where the record lies and adds nothing to the event (section 3.1).
     """
-    attributes = _attributes(record.headers)
-    content_type = attributes.get("datacontenttype")
+    names, values = tuple(zip(*record.headers, strict=True)) or ((), ())
+    layout = _layout(names)
+    content_type = None if layout.content_type is None else _text("content-type", values[layout.content_type])
     if content_type is None or not content_type.lower().startswith("application/cloudevents"):
-        event = checked(attributes, record.value)
+        event = layout.plain_event(values, content_type, record.value) or _event(layout, values, record.value)
         check_data(event.data, content_type)
         return event
     if grammar.media_type_essence(content_type) != STRUCTURED:
@@ -57,23 +59,19 @@ def from_record(record: Record) -> CloudEvent:
     return jsonformat.from_json(record.value or b"")
 
 
-def _attributes(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
-    """The values of the ``ce_`` headers by attribute, and that of ``content-type`` as ``datacontenttype``."""
-    attributes: dict[str, str] = {}
-    for name, value in headers:
-        attribute = _attribute(name)
-        if attribute is None:
-            continue
-        if attribute in attributes:
-            raise InvalidEvent(f"header {shown(name)} stands twice; it may stand once", attribute)
-        try:
-            attributes[attribute] = value.decode()
-        except UnicodeDecodeError:
-            raise InvalidEvent(f"header {shown(name)} is not UTF-8", attribute) from None
-    return attributes
-
-
 @lru_cache(maxsize=256)
+def _layout(headers: tuple[str, ...]) -> Layout:
+    """Which headers hold attributes: the ``ce_`` ones, and ``content-type`` as ``datacontenttype``."""
+    attributes: dict[str, int] = {}
+    for place, header in enumerate(headers):
+        name = _attribute(header)
+        if name in attributes:
+            raise InvalidEvent(f"header {shown(header)} stands twice; it may stand once", name)
+        if name is not None:
+            attributes[name] = place
+    return Layout.of(attributes)
+
+
 def _attribute(header: str) -> str | None:
     """The name of the attribute that a header holds; None for a header that isn't an event's."""
     if header == "ce_datacontenttype":
@@ -81,3 +79,15 @@ def _attribute(header: str) -> str | None:
     if header.startswith("ce_"):
         return header[3:]
     return "datacontenttype" if header.lower() == "content-type" else None
+
+
+def _event(layout: Layout, values: Sequence[bytes], value: bytes | None) -> CloudEvent:
+    return checked({name: _text(f"ce_{name}", values[place]) for name, place in layout.attributes}, value)
+
+
+def _text(header: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        attribute = header.removeprefix("ce_") if header.startswith("ce_") else "datacontenttype"
+        raise InvalidEvent(f"header {shown(header)} is not UTF-8", attribute) from None

@@ -17,7 +17,8 @@ from .grammar import is_timestamp
 
 REQUIRED = ("id", "source", "type")
 OPTIONAL = ("subject", "time", "datacontenttype", "dataschema")
-CORE_NAMES = frozenset({"specversion", *REQUIRED, *OPTIONAL})
+CORE_ORDER = ("specversion", *REQUIRED, *OPTIONAL)
+CORE_NAMES = frozenset(CORE_ORDER)
 _INTEGERS = range(-(2**31), 2**31)
 _PLAIN_CHARACTERS = 1_024
 
@@ -57,14 +58,32 @@ def checked(attributes: dict[str, Any], data: bytes | None) -> CloudEvent:
         version, event_id, source, event_type = take("specversion"), take("id"), take("source"), take("type")
         subject, time = take("subject", None), take("time", None)
         datacontenttype, dataschema = take("datacontenttype", None), take("dataschema", None)
-        _check_recurrent(tuple(extensions), version, source, event_type, datacontenttype, dataschema)
         text = event_id + "".join(extensions.values())
-        if subject is not None:
-            text += subject
-        if not (text.isprintable() and event_id and subject != "" and (time is None or is_timestamp(time))):
-            raise _NotPlainError
-    except (KeyError, TypeError, _NotPlainError):  # one is missing, one is no string, or one is not plain
-        return _event(_checked_one_by_one(attributes), data)
+        if (text if subject is None else text + subject).isprintable():
+            core = (version, event_id, source, event_type, subject, time, datacontenttype, dataschema)
+            event = plain_event(tuple(extensions), core, extensions, data)
+            if event is not None:
+                return event
+    except (KeyError, TypeError):  # one is missing, or is no string
+        pass
+    return _event(_checked_one_by_one(attributes), data)
+
+
+def plain_event(
+    names: tuple[str, ...], core: tuple[Any, ...], extensions: dict[str, Any], data: bytes | None
+) -> CloudEvent | None:
+    """The event of these extensions, with their ``names``, and core attributes in ``CORE_ORDER``.
+
+    None unless it is plainly valid. What differs from event to event, but the time, is known to be printable
+    strings; TypeError where another is no string.
+    """
+    version, event_id, source, event_type, subject, time, datacontenttype, dataschema = core
+    try:
+        _check_recurrent(names, version, source, event_type, datacontenttype, dataschema)
+    except _NotPlainError:
+        return None
+    if not event_id or subject == "" or not (time is None or is_timestamp(time)):
+        return None
     return assembled(
         event_id, source, event_type, subject, time, datacontenttype, dataschema, data, extensions
     )
