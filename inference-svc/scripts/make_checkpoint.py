@@ -1,4 +1,4 @@
-"""Small random-weight checkpoints for tests: the shapes of Llama, Qwen2 and DeepSeek-V3.
+"""Small random-weight checkpoints for tests: the shapes of every architecture that the engine computes.
 
 `python -m scripts.make_checkpoint --out DIR --shape llama` writes one. The same seed and text give the same
 files. The tokenizer is a byte-level BPE trained on the project's own documentation and source.
@@ -32,26 +32,37 @@ _COMMON = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+_LATENT: dict[str, Any] = {
+    "num_key_value_heads": 4,
+    "q_lora_rank": 32,
+    "kv_lora_rank": 32,
+    "qk_nope_head_dim": 16,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 16,
+    "moe_intermediate_size": 32,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+    "n_group": 2,
+    "topk_group": 1,
+    "first_k_dense_replace": 1,
+}
+_STRETCHED = {"rope_theta": 10_000.0, "factor": 4.0, "original_max_position_embeddings": 64}
+_LLAMA3_ROPE = _STRETCHED | {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+_YARN_ROPE = _STRETCHED | {"rope_type": "yarn"}
+_DEEPSEEK_ROPE = _YARN_ROPE | {"mscale": 1.0, "mscale_all_dim": 0.7, "beta_fast": 32, "beta_slow": 1}
 _SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("LlamaConfig", {"num_key_value_heads": 2, "tie_word_embeddings": True}),
+    "llama-3.1": ("LlamaConfig", {"num_key_value_heads": 2, "rope_parameters": _LLAMA3_ROPE}),
     "qwen2": ("Qwen2Config", {"num_key_value_heads": 2}),
-    "deepseek-v3": (
-        "DeepseekV3Config",
-        {
-            "num_key_value_heads": 4,
-            "q_lora_rank": 32,
-            "kv_lora_rank": 32,
-            "qk_nope_head_dim": 16,
-            "qk_rope_head_dim": 8,
-            "v_head_dim": 16,
-            "moe_intermediate_size": 32,
-            "n_routed_experts": 8,
-            "num_experts_per_tok": 2,
-            "n_group": 2,
-            "topk_group": 1,
-            "first_k_dense_replace": 1,
-        },
+    "qwen2-yarn": ("Qwen2Config", {"num_key_value_heads": 2, "rope_parameters": _YARN_ROPE}),
+    "qwen3": ("Qwen3Config", {"num_key_value_heads": 2, "head_dim": 24}),
+    "deepseek-v2": (
+        "DeepseekV2Config",
+        _LATENT | {"topk_method": "group_limited_greedy", "rope_parameters": _DEEPSEEK_ROPE},
     ),
+    "deepseek-v2-lite": ("DeepseekV2Config", _LATENT | {"q_lora_rank": None, "topk_method": "greedy"}),
+    "deepseek-v3": ("DeepseekV3Config", _LATENT),
+    "deepseek-v3-yarn": ("DeepseekV3Config", _LATENT | {"rope_parameters": _DEEPSEEK_ROPE}),
 }
 SHAPES = tuple(_SHAPES)
 
@@ -89,6 +100,9 @@ def make_checkpoint(folder: Path, shape: str) -> Path:
     config = getattr(transformers, config_class)(**_COMMON, **differences)
     torch.manual_seed(SEED)
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    for name, vector in (*model.named_parameters(), *model.named_buffers()):
+        if name.endswith((".bias", "_norm.weight", "norm.weight", "e_score_correction_bias")):
+            vector.data += torch.randn_like(vector) / 8  # not the zeros and ones that hide a missing term
     model.save_pretrained(folder)
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=train_tokenizer(),

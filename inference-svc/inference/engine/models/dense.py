@@ -1,0 +1,133 @@
+"""Llama, Qwen2 and Qwen3: one decoder. Qwen2's biases come along with its matrices, Qwen3's norms by shape.
+
+Sources: Touvron et al., "LLaMA", 2023; "Qwen2 Technical Report", 2024; "Qwen3 Technical Report", 2025; tensor
+names as in transformers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from inference.engine.batch import Batch
+from inference.engine.models.cache import PagedCache
+from inference.engine.models.config import DenseShape
+from inference.engine.models.layers import Ends, GatedFeedForward, RmsNorm
+from inference.engine.models.rope import Rotation
+from inference.engine.models.source import WeightSource
+from inference.engine.operators.attention import AttentionPlan, PagedLayer, plan_attention
+from inference.engine.operators.linear import Linear
+
+
+@dataclass(frozen=True, slots=True)
+class _Attention:
+    """Grouped-query attention (Ainslie et al., "GQA", 2023)."""
+
+    shape: DenseShape
+    qkv: Linear
+    output: Linear
+    query_norm: RmsNorm | None
+    key_norm: RmsNorm | None
+
+    @classmethod
+    def load(cls, source: WeightSource, prefix: str, shape: DenseShape) -> _Attention:
+        query_size, key_size = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+        names = [f"{prefix}.{name}_proj" for name in ("q", "k", "v")]
+        norms = [
+            RmsNorm(source.tensor(f"{prefix}.{name}_norm.weight", shape.head_dim), shape.norm_eps)
+            if shape.query_key_norm
+            else None
+            for name in ("q", "k")
+        ]
+        return cls(
+            shape,
+            source.linear(names, shape.hidden, [query_size, key_size, key_size]),
+            source.linear([f"{prefix}.o_proj"], query_size, [shape.hidden]),
+            *norms,
+        )
+
+    def __call__(
+        self, rows: Tensor, rotation: Rotation, slots: Tensor, plan: AttentionPlan, layer: PagedLayer
+    ) -> Tensor:
+        shape = self.shape
+        heads = self.qkv(rows).view(len(rows), -1, shape.head_dim)
+        rotated = heads[:, : shape.heads + shape.kv_heads]
+        if self.query_norm is not None and self.key_norm is not None:
+            queries, keys = rotated[:, : shape.heads], rotated[:, shape.heads :]
+            rotated = torch.cat((self.query_norm(queries), self.key_norm(keys)), 1)
+        rotated = rotation(rotated)
+        layer.write(slots, rotated[:, shape.heads :], heads[:, shape.heads + shape.kv_heads :])
+        return self.output(plan(rotated[:, : shape.heads], layer, shape.head_dim**-0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    attention_norm: RmsNorm
+    attention: _Attention
+    feed_forward_norm: RmsNorm
+    feed_forward: GatedFeedForward
+
+    @classmethod
+    def load(cls, source: WeightSource, index: int, shape: DenseShape) -> _Layer:
+        prefix = f"model.layers.{index}"
+        return cls(
+            RmsNorm(source.tensor(f"{prefix}.input_layernorm.weight", shape.hidden), shape.norm_eps),
+            _Attention.load(source, f"{prefix}.self_attn", shape),
+            RmsNorm(source.tensor(f"{prefix}.post_attention_layernorm.weight", shape.hidden), shape.norm_eps),
+            GatedFeedForward.load(source, f"{prefix}.mlp", shape.hidden, shape.intermediate),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DenseDecoder:
+    """A network of `Network`'s face."""
+
+    shape: DenseShape
+    ends: Ends
+    layers: tuple[_Layer, ...]
+    frequencies: Tensor
+
+    @classmethod
+    def load(cls, source: WeightSource, shape: DenseShape, device: torch.device) -> DenseDecoder:
+        """Take every weight.
+
+        Raises:
+            ValueError: a tensor is missing or of another shape.
+        """
+        return cls(
+            shape,
+            Ends.load(
+                source,
+                shape.vocabulary_tokens,
+                shape.hidden,
+                shape.norm_eps,
+                tied=shape.tied_embeddings,
+            ),
+            tuple(_Layer.load(source, index, shape) for index in range(shape.layers)),
+            shape.rope.frequencies().to(device),
+        )
+
+    @property
+    def cache_numbers_per_token(self) -> int:
+        """Numbers that a token has in the cache, over all layers."""
+        return 2 * self.shape.layers * self.shape.kv_heads * self.shape.head_dim
+
+    def new_cache(self, blocks: int, block_tokens: int, like: Tensor) -> PagedCache:
+        """An empty cache on the device and in the number format of `like`."""
+        shape = self.shape
+        return PagedCache.of_heads(shape.layers, shape.kv_heads, shape.head_dim, blocks, block_tokens, like)
+
+    def forward(self, batch: Batch, cache: PagedCache) -> Tensor:
+        """[rows, vocabulary] float32."""
+        rows = self.ends.embedding(batch.token_ids)
+        rope = self.shape.rope
+        rotation = Rotation.at(batch.positions, self.frequencies, rope.attention_factor, rows.dtype)
+        plan = plan_attention(batch, cache.block_tokens, rows.dtype)
+        for index, layer in enumerate(self.layers):
+            rows = rows + layer.attention(
+                layer.attention_norm(rows), rotation, batch.slots, plan, cache.layer(index)
+            )
+            rows = rows + layer.feed_forward(layer.feed_forward_norm(rows))
+        return self.ends.logits(rows, batch.logit_rows)

@@ -1,0 +1,138 @@
+"""From a checkpoint folder to a `CausalModel`: architecture by name, number format and kernels by machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from inference.engine.batch import Batch, KVCache, ModelSpec
+from inference.engine.models.cache import PagedCache
+from inference.engine.models.config import UnsupportedArchitecture, dense_shape, read_config
+from inference.engine.models.dense import DenseDecoder
+from inference.engine.models.source import CheckpointSource, WeightSource
+from inference.engine.models.weights import CheckpointWeights
+from inference.engine.operators.packing import choose_packing
+
+
+class Network(Protocol):
+    """An architecture with its weights."""
+
+    @property
+    def cache_numbers_per_token(self) -> int:
+        """Numbers that a token has in the cache, over all layers."""
+        ...
+
+    def new_cache(self, blocks: int, block_tokens: int, like: Tensor) -> PagedCache:
+        """An empty cache on the device and in the number format of `like`."""
+        ...
+
+    def forward(self, batch: Batch, cache: PagedCache) -> Tensor:
+        """[rows, vocabulary] float32."""
+        ...
+
+
+Build = Callable[[Mapping[str, Any], WeightSource, torch.device], Network]
+
+
+def _dense(*, query_key_norm: bool) -> Build:
+    def build(config: Mapping[str, Any], source: WeightSource, device: torch.device) -> Network:
+        return DenseDecoder.load(source, dense_shape(config, query_key_norm=query_key_norm), device)
+
+    return build
+
+
+ARCHITECTURES: Mapping[str, Build] = {
+    "LlamaForCausalLM": _dense(query_key_norm=False),
+    "Qwen2ForCausalLM": _dense(query_key_norm=False),
+    "Qwen3ForCausalLM": _dense(query_key_norm=True),
+}
+"""What this engine computes itself, by the name in a checkpoint's `architectures`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How to compute.
+
+    Attributes:
+        dtype: of rows and cache, a torch dtype's name.
+        device: `cpu` or `cuda`.
+        packing: of the weights (`operators.packing`); `auto` chooses by the machine.
+    """
+
+    dtype: str = "float32"
+    device: str = "cpu"
+    packing: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedNetwork:
+    """`CausalModel` around a network."""
+
+    spec: ModelSpec
+    network: Network
+
+    def new_cache(self, blocks: int, block_tokens: int) -> PagedCache:
+        """An empty cache.
+
+        Raises:
+            torch.OutOfMemoryError: the device hasn't that much.
+        """
+        like = torch.empty(0, dtype=self.spec.dtype, device=self.spec.device)
+        return self.network.new_cache(blocks, block_tokens, like)
+
+    @torch.inference_mode()
+    def forward(self, batch: Batch, cache: KVCache) -> Tensor:
+        """Write the step's cache entries and return logits, [rows, vocabulary] float32.
+
+        Raises:
+            TypeError: the cache isn't one of this model's.
+        """
+        if not isinstance(cache, PagedCache):
+            raise TypeError(f"a {type(cache).__name__} is no cache made by this model's new_cache")
+        return self.network.forward(batch, cache)
+
+
+@torch.inference_mode()
+def load_model(folder: Path, options: LoadOptions) -> LoadedNetwork:
+    """Load a checkpoint in Hugging Face's layout.
+
+    Raises:
+        UnsupportedArchitecture: this engine doesn't compute it; transformers may.
+        OSError: a file is missing or can't be read.
+        ValueError: a tensor is missing or of another shape, or an option isn't right here.
+    """
+    config = read_config(folder)
+    name, build = _architecture(config)
+    dtype, device = getattr(torch, options.dtype), torch.device(options.device)
+    packing = choose_packing(dtype, device, options.packing)
+    source = CheckpointSource(CheckpointWeights(folder), packing.pack, dtype, device)
+    network = build(config, source, device)
+    return LoadedNetwork(
+        ModelSpec(
+            architecture=name,
+            layers=int(config["num_hidden_layers"]),
+            cache_bytes_per_token=network.cache_numbers_per_token * dtype.itemsize,
+            vocabulary_tokens=int(config["vocab_size"]),
+            context_tokens=int(config["max_position_embeddings"]),
+            dtype=dtype,
+            device=device,
+            weight_bytes=source.nbytes,
+            kernels=f"{packing.name} ({packing.reason})",
+        ),
+        network,
+    )
+
+
+def _architecture(config: Mapping[str, Any]) -> tuple[str, Build]:
+    names = config.get("architectures") or ["unnamed"]
+    for name in names:
+        if build := ARCHITECTURES.get(name):
+            return name, build
+    raise UnsupportedArchitecture(
+        f"this engine doesn't compute {names[0]}; it knows {', '.join(ARCHITECTURES)}"
+    )

@@ -1,0 +1,1 @@
+"""What models compute with: products with packed weights, attention over a paged cache, routed experts."""

@@ -1,0 +1,206 @@
+"""Attention over a paged cache on any device, in plain torch. Queries of many sequences lie end to end.
+
+How a step is computed depends on what is in it. Sequences with one new token (decodes) are taken together, in
+groups of similar length, as two batched products around a softmax: with masks, torch's fused attention is the
+slower one there. A sequence with more new tokens (a chunk of its prompt) is taken alone by the fused one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inference.engine.batch import Batch
+
+_PADDING_LIMIT = 2  # a decode is read with others up to so many times its own length
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """Where sequences of one group lie in the cache, each padded to the longest's blocks.
+
+    Attributes:
+        sequences: how many.
+        tokens: entries read of each, the length of the longest.
+        ids: [sequences * blocks] int64, or None where one sequence's blocks follow each other.
+        first: the first block's id, where they do.
+    """
+
+    sequences: int
+    tokens: int
+    ids: Tensor | None
+    first: int = 0
+
+    def read(self, cache: Tensor) -> Tensor:
+        """[kv_heads, sequences, tokens, dim] of [kv_heads, blocks, block_tokens, dim]; a run isn't copied."""
+        heads, _, block_tokens, dim = cache.shape
+        if self.ids is None:
+            run = cache[:, self.first : self.first + -(-self.tokens // block_tokens)]
+            return run.reshape(heads, 1, -1, dim)[:, :, : self.tokens]
+        return cache.index_select(1, self.ids).view(heads, self.sequences, -1, dim)[:, :, : self.tokens]
+
+
+@dataclass(frozen=True, slots=True)
+class PagedLayer:
+    """One layer's part of the cache.
+
+    Attributes:
+        keys: [kv_heads, blocks, block_tokens, dim].
+        values: [kv_heads, blocks, block_tokens, value_dim]; None where a value is the first numbers of its
+            key (the latent of multi-head latent attention, which is read once for both).
+        value_dim: numbers of a value.
+    """
+
+    keys: Tensor
+    values: Tensor | None
+    value_dim: int
+
+    def write(self, slots: Tensor, keys: Tensor, values: Tensor | None) -> None:
+        """Put a step's entries, [tokens, kv_heads, dim], into their slots, [tokens]."""
+        self.keys.flatten(1, 2).index_copy_(1, slots, keys.transpose(0, 1))
+        if self.values is not None and values is not None:
+            self.values.flatten(1, 2).index_copy_(1, slots, values.transpose(0, 1))
+
+    def read(self, blocks: _Blocks) -> tuple[Tensor, Tensor]:
+        """Keys and values of a group, [kv_heads, sequences, tokens, dim or value_dim]."""
+        keys = blocks.read(self.keys)
+        return keys, keys[..., : self.value_dim] if self.values is None else blocks.read(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decodes:
+    """Sequences with one query each; `mask` is [sequences, 1, tokens], 0 or minus infinity."""
+
+    rows: Tensor
+    blocks: _Blocks
+    mask: Tensor | None
+
+    def attend(self, queries: Tensor, layer: PagedLayer, scale: float) -> Tensor:
+        """[sequences, heads, value_dim] for queries of [sequences, heads, dim]."""
+        keys, values = layer.read(self.blocks)
+        count, heads, dim = queries.shape
+        grouped = queries.view(count, len(keys), heads // len(keys), dim).transpose(0, 1)
+        scores = torch.matmul(grouped * scale, keys.transpose(-1, -2))
+        if self.mask is not None:
+            scores += self.mask
+        weights = scores.softmax(-1, dtype=torch.float32).to(queries.dtype)
+        return torch.matmul(weights, values).transpose(0, 1).reshape(count, heads, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """The last several queries of one sequence; `mask` is [queries, tokens], None where that is causal."""
+
+    rows: slice
+    blocks: _Blocks
+    mask: Tensor | None
+
+    def attend(self, queries: Tensor, layer: PagedLayer, scale: float) -> Tensor:
+        """[queries, heads, value_dim] for queries of [queries, heads, dim]."""
+        keys, values = layer.read(self.blocks)
+        attended = functional.scaled_dot_product_attention(
+            queries.transpose(0, 1)[None],
+            keys.transpose(0, 1),
+            values.transpose(0, 1),
+            attn_mask=self.mask,
+            is_causal=self.mask is None,
+            scale=scale,
+            enable_gqa=len(keys) != queries.shape[1],
+        )
+        return attended[0].transpose(0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionPlan:
+    """One step's attention, worked out once and used by every layer."""
+
+    groups: tuple[_Decodes | _Chunk, ...]
+
+    def __call__(self, queries: Tensor, layer: PagedLayer, scale: float) -> Tensor:
+        """Attend, with this step's entries already in the cache.
+
+        Args:
+            queries: [tokens, heads, dim].
+            layer: what they attend to.
+            scale: of the scores, before the softmax.
+
+        Returns:
+            [tokens, heads * value_dim].
+        """
+        if len(self.groups) == 1:  # it has every row, in order
+            return self.groups[0].attend(queries, layer, scale).flatten(1)
+        output = queries.new_empty(*queries.shape[:2], layer.value_dim)
+        for group in self.groups:
+            output[group.rows] = group.attend(queries[group.rows], layer, scale)
+        return output.flatten(1)
+
+
+def plan_attention(batch: Batch, block_tokens: int, dtype: torch.dtype) -> AttentionPlan:
+    """Work out how this step's sequences attend; reads the batch's small tensors on the host."""
+    starts: list[int] = batch.query_starts.tolist()
+    lengths: list[int] = batch.context_lengths.tolist()
+    counts = [end - start for start, end in pairwise(starts)]
+    single = sorted((i for i, count in enumerate(counts) if count == 1), key=lengths.__getitem__)
+    decodes = [
+        _decodes(batch, group, starts, lengths, block_tokens, dtype) for group in _groups(single, lengths)
+    ]
+    chunks = [
+        _chunk(batch, i, starts[i], counts[i], lengths[i], block_tokens)
+        for i, count in enumerate(counts)
+        if count > 1
+    ]
+    return AttentionPlan((*decodes, *chunks))
+
+
+def _groups(single: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+    """Sequences, given by ascending length, cut so that padding keeps its limit; each group in order."""
+    groups: list[list[int]] = []
+    for i in single:
+        if groups and lengths[i] <= _PADDING_LIMIT * lengths[groups[-1][0]]:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return [sorted(group) for group in groups]
+
+
+def _decodes(
+    batch: Batch,
+    group: list[int],
+    starts: Sequence[int],
+    lengths: Sequence[int],
+    block_tokens: int,
+    dtype: torch.dtype,
+) -> _Decodes:
+    device = batch.token_ids.device
+    rows = torch.tensor([starts[i] for i in group], device=device)
+    blocks = _blocks(batch, group, max(lengths[i] for i in group), block_tokens)
+    if len(group) == 1:
+        return _Decodes(rows, blocks, None)
+    ends = torch.tensor([lengths[i] for i in group], device=device)
+    beyond = torch.arange(blocks.tokens, device=device) >= ends[:, None]
+    mask = torch.zeros(beyond.shape, dtype=dtype, device=device).masked_fill_(beyond, -torch.inf)
+    return _Decodes(rows, blocks, mask[:, None])
+
+
+def _chunk(batch: Batch, i: int, start: int, count: int, length: int, block_tokens: int) -> _Chunk:
+    blocks = _blocks(batch, [i], length, block_tokens)
+    mask = None
+    if count < length:
+        place = torch.arange(length, device=batch.token_ids.device)
+        mask = place <= place[length - count :, None]
+    return _Chunk(slice(start, start + count), blocks, mask)
+
+
+def _blocks(batch: Batch, group: list[int], tokens: int, block_tokens: int) -> _Blocks:
+    count = -(-tokens // block_tokens)
+    tables = batch.block_tables[group, :count]
+    if len(group) == 1:
+        ids: list[int] = tables[0].tolist()
+        if ids == list(range(ids[0], ids[0] + count)):
+            return _Blocks(1, tokens, None, ids[0])
+    return _Blocks(len(group), tokens, tables.flatten().to(torch.int64))
