@@ -46,7 +46,7 @@ _LATENT: dict[str, Any] = {
     "topk_group": 1,
     "first_k_dense_replace": 1,
 }
-_STRETCHED = {"rope_theta": 10_000.0, "factor": 4.0, "original_max_position_embeddings": 64}
+_STRETCHED = {"rope_theta": 10_000.0, "factor": 8.0, "original_max_position_embeddings": 64}
 _LLAMA3_ROPE = _STRETCHED | {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 _YARN_ROPE = _STRETCHED | {"rope_type": "yarn"}
 _DEEPSEEK_ROPE = _YARN_ROPE | {"mscale": 1.0, "mscale_all_dim": 0.7, "beta_fast": 32, "beta_slow": 1}

@@ -1,8 +1,8 @@
 """What a step asks of a model: the tokens of several sequences laid end to end, and where their cache lies.
 
 The layout is that of paged attention (Kwon et al., "Efficient Memory Management for Large Language Model
-Serving with PagedAttention", 2023): the cache is cut into blocks of `block_tokens` slots, and a sequence names
-its blocks in a table.
+Serving with PagedAttention", 2023): the cache is cut into blocks of `block_tokens` slots, and a sequence
+names its blocks in a table.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class _Attention:
         query_size, key_size = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
         names = [f"{prefix}.{name}_proj" for name in ("q", "k", "v")]
         norms = [
-            RmsNorm(source.tensor(f"{prefix}.{name}_norm.weight", shape.head_dim), shape.norm_eps)
+            RmsNorm.of(source.tensor(f"{prefix}.{name}_norm.weight", shape.head_dim), shape.norm_eps)
             if shape.query_key_norm
             else None
             for name in ("q", "k")
@@ -73,9 +73,11 @@ class _Layer:
     def load(cls, source: WeightSource, index: int, shape: DenseShape) -> _Layer:
         prefix = f"model.layers.{index}"
         return cls(
-            RmsNorm(source.tensor(f"{prefix}.input_layernorm.weight", shape.hidden), shape.norm_eps),
+            RmsNorm.of(source.tensor(f"{prefix}.input_layernorm.weight", shape.hidden), shape.norm_eps),
             _Attention.load(source, f"{prefix}.self_attn", shape),
-            RmsNorm(source.tensor(f"{prefix}.post_attention_layernorm.weight", shape.hidden), shape.norm_eps),
+            RmsNorm.of(
+                source.tensor(f"{prefix}.post_attention_layernorm.weight", shape.hidden), shape.norm_eps
+            ),
             GatedFeedForward.load(source, f"{prefix}.mlp", shape.hidden, shape.intermediate),
         )
 
@@ -124,7 +126,7 @@ class DenseDecoder:
         rows = self.ends.embedding(batch.token_ids)
         rope = self.shape.rope
         rotation = Rotation.at(batch.positions, self.frequencies, rope.attention_factor, rows.dtype)
-        plan = plan_attention(batch, cache.block_tokens, rows.dtype)
+        plan = plan_attention(batch, cache.block_tokens, self.shape.kv_heads, rows.dtype)
         for index, layer in enumerate(self.layers):
             rows = rows + layer.attention(
                 layer.attention_norm(rows), rotation, batch.slots, plan, cache.layer(index)

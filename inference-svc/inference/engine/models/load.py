@@ -12,8 +12,9 @@ from torch import Tensor
 
 from inference.engine.batch import Batch, KVCache, ModelSpec
 from inference.engine.models.cache import PagedCache
-from inference.engine.models.config import UnsupportedArchitecture, dense_shape, read_config
+from inference.engine.models.config import UnsupportedArchitecture, dense_shape, latent_shape, read_config
 from inference.engine.models.dense import DenseDecoder
+from inference.engine.models.latent import LatentDecoder
 from inference.engine.models.source import CheckpointSource, WeightSource
 from inference.engine.models.weights import CheckpointWeights
 from inference.engine.operators.packing import choose_packing
@@ -46,10 +47,19 @@ def _dense(*, query_key_norm: bool) -> Build:
     return build
 
 
+def _latent(version: int) -> Build:
+    def build(config: Mapping[str, Any], source: WeightSource, device: torch.device) -> Network:
+        return LatentDecoder.load(source, latent_shape(config, version=version), device)
+
+    return build
+
+
 ARCHITECTURES: Mapping[str, Build] = {
     "LlamaForCausalLM": _dense(query_key_norm=False),
     "Qwen2ForCausalLM": _dense(query_key_norm=False),
     "Qwen3ForCausalLM": _dense(query_key_norm=True),
+    "DeepseekV2ForCausalLM": _latent(2),
+    "DeepseekV3ForCausalLM": _latent(3),
 }
 """What this engine computes itself, by the name in a checkpoint's `architectures`."""
 

@@ -27,19 +27,24 @@ class Embedding(Protocol):
 class WeightSource(Protocol):
     """Gives a model its weights by their names in the checkpoint; each raises ValueError where it can't."""
 
-    def __contains__(self, name: str) -> bool: ...
+    def __contains__(self, name: str) -> bool:
+        """Whether there is such a tensor."""
+        ...
 
     def tensor(self, name: str, *shape: int) -> Tensor:
         """A small tensor (a norm's weight, a bias) in the number format computed in."""
         ...
 
-    def linear(self, names: Sequence[str], inputs: int, outputs: Sequence[int]) -> Linear:
+    def linear(
+        self, names: Sequence[str], inputs: int, outputs: Sequence[int], reorder: Reorder | None = None
+    ) -> Linear:
         """One product for several matrices of the same rows, their outputs side by side; biases come along.
 
         Args:
             names: of the modules, without `.weight`.
             inputs: numbers of a row.
             outputs: numbers that each matrix makes of it.
+            reorder: permutes the rows of the weight (and the bias).
         """
         ...
 

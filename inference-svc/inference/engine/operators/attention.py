@@ -74,22 +74,22 @@ class PagedLayer:
 
 @dataclass(frozen=True, slots=True)
 class _Decodes:
-    """Sequences with one query each; `mask` is [sequences, 1, tokens], 0 or minus infinity."""
+    """Sequences with one query each; `mask` is [kv_heads * sequences, 1, tokens], 0 or minus infinity."""
 
     rows: Tensor
     blocks: _Blocks
-    mask: Tensor | None
+    mask: Tensor
 
     def attend(self, queries: Tensor, layer: PagedLayer, scale: float) -> Tensor:
         """[sequences, heads, value_dim] for queries of [sequences, heads, dim]."""
         keys, values = layer.read(self.blocks)
         count, heads, dim = queries.shape
-        grouped = queries.view(count, len(keys), heads // len(keys), dim).transpose(0, 1)
-        scores = torch.matmul(grouped * scale, keys.transpose(-1, -2))
-        if self.mask is not None:
-            scores += self.mask
+        kv_heads = len(keys)
+        grouped = queries.view(count, kv_heads, -1, dim).transpose(0, 1).reshape(kv_heads * count, -1, dim)
+        scores = torch.baddbmm(self.mask, grouped, keys.flatten(0, 1).transpose(1, 2), alpha=scale)
         weights = scores.softmax(-1, dtype=torch.float32).to(queries.dtype)
-        return torch.matmul(weights, values).transpose(0, 1).reshape(count, heads, -1)
+        attended = torch.bmm(weights, values.flatten(0, 1)).view(kv_heads, count, -1, layer.value_dim)
+        return attended.transpose(0, 1).reshape(count, heads, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +140,19 @@ class AttentionPlan:
         return output.flatten(1)
 
 
-def plan_attention(batch: Batch, block_tokens: int, dtype: torch.dtype) -> AttentionPlan:
+def plan_attention(batch: Batch, block_tokens: int, kv_heads: int, dtype: torch.dtype) -> AttentionPlan:
     """Work out how this step's sequences attend; reads the batch's small tensors on the host."""
     starts: list[int] = batch.query_starts.tolist()
     lengths: list[int] = batch.context_lengths.tolist()
     counts = [end - start for start, end in pairwise(starts)]
     single = sorted((i for i, count in enumerate(counts) if count == 1), key=lengths.__getitem__)
     decodes = [
-        _decodes(batch, group, starts, lengths, block_tokens, dtype) for group in _groups(single, lengths)
+        _Decodes(
+            torch.tensor([starts[i] for i in group], device=batch.token_ids.device),
+            _blocks(batch, group, max(lengths[i] for i in group), block_tokens),
+            _mask([lengths[i] for i in group], batch.token_ids.device, dtype).repeat(kv_heads, 1, 1),
+        )
+        for group in _groups(single, lengths)
     ]
     chunks = [
         _chunk(batch, i, starts[i], counts[i], lengths[i], block_tokens)
@@ -168,23 +173,11 @@ def _groups(single: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
     return [sorted(group) for group in groups]
 
 
-def _decodes(
-    batch: Batch,
-    group: list[int],
-    starts: Sequence[int],
-    lengths: Sequence[int],
-    block_tokens: int,
-    dtype: torch.dtype,
-) -> _Decodes:
-    device = batch.token_ids.device
-    rows = torch.tensor([starts[i] for i in group], device=device)
-    blocks = _blocks(batch, group, max(lengths[i] for i in group), block_tokens)
-    if len(group) == 1:
-        return _Decodes(rows, blocks, None)
-    ends = torch.tensor([lengths[i] for i in group], device=device)
-    beyond = torch.arange(blocks.tokens, device=device) >= ends[:, None]
-    mask = torch.zeros(beyond.shape, dtype=dtype, device=device).masked_fill_(beyond, -torch.inf)
-    return _Decodes(rows, blocks, mask[:, None])
+def _mask(lengths: Sequence[int], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """[sequences, 1, longest]: minus infinity beyond each sequence's length, else 0."""
+    places = torch.arange(max(lengths), device=device)
+    beyond = places >= torch.tensor(lengths, device=device)[:, None, None]
+    return torch.zeros(beyond.shape, dtype=dtype, device=device).masked_fill_(beyond, -torch.inf)
 
 
 def _chunk(batch: Batch, i: int, start: int, count: int, length: int, block_tokens: int) -> _Chunk:

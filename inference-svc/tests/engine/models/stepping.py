@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -25,9 +25,11 @@ class Stepper:
         self._tables: dict[str, list[int]] = {}
         self._lengths: dict[str, int] = {}
 
-    def step(self, more: dict[str, Sequence[int]], *, every_row: bool = False) -> Tensor:
+    def step(self, more: Mapping[str, Sequence[int]], *, every_row: bool = False) -> Tensor:
         """Logits [sequences, vocabulary], or of every token given; sequences in the order of `more`."""
-        positions, slots, starts = [], [], [0]
+        positions: list[int] = []
+        slots: list[int] = []
+        starts = [0]
         for name, ids in more.items():
             table, length = self._tables.setdefault(name, []), self._lengths.get(name, 0)
             while len(table) * BLOCK_TOKENS < length + len(ids):

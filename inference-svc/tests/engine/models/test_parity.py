@@ -1,4 +1,4 @@
-"""Every architecture against transformers, on small random checkpoints, in steps as a scheduler makes them."""
+"""Every architecture against transformers, on small random checkpoints, in steps of a scheduler's kind."""
 
 from __future__ import annotations
 
@@ -74,3 +74,22 @@ def test_chunks_and_decodes_in_one_step_choose_the_tokens_of_transformers(
         greedy = reference_logits(model, ids).argmax(-1).tolist()
         assert len(ids) > prompt_tokens + 8
         assert ids[prompt_tokens:] == greedy[prompt_tokens - 1 : -1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["llama", "qwen2", "qwen3", "deepseek-v2", "deepseek-v3"])
+def test_in_bfloat16_the_logits_stay_near_those_of_float32(shape: str, checkpoint: Checkpoints) -> None:
+    """The tolerance: the error of all logits together is at most 4 % of the logits, and at most 1.5 times that
+    of transformers in bfloat16, whose latent attention isn't absorbed."""
+    folder = checkpoint(shape)
+    (ids,) = prompts(40)
+    exact = reference_logits(reference(folder), ids)
+    theirs = reference_logits(reference(folder, torch.bfloat16), ids)
+    model = load_model(folder, LoadOptions(dtype="bfloat16"))
+    stepper = Stepper(model)
+    logits = torch.cat(
+        [stepper.step({"a": part}, every_row=True) for part in (ids[:17], ids[17:39], ids[39:])]
+    )
+    error = float((logits - exact).norm() / exact.norm())
+    assert error < 0.04
+    assert error < 1.5 * float((theirs - exact).norm() / exact.norm())
