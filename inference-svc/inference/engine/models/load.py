@@ -72,11 +72,13 @@ class LoadOptions:
         dtype: of rows and cache, a torch dtype's name.
         device: `cpu` or `cuda`.
         packing: of the weights (`operators.packing`); `auto` chooses by the machine.
+        quantization: of a GGUF file's blocks, one of `quantization.packing.MODES`.
     """
 
     dtype: str = "float32"
     device: str = "cpu"
     packing: str = "auto"
+    quantization: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)

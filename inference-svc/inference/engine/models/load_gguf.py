@@ -1,0 +1,47 @@
+"""From a GGUF file to a `CausalModel`, its blocks kept as they are where that is faster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from inference.engine.batch import ModelSpec
+from inference.engine.models.config import dense_shape
+from inference.engine.models.dense import DenseDecoder
+from inference.engine.models.load import LoadedNetwork, LoadOptions
+from inference.engine.operators.packing import choose_packing
+from inference.engine.quantization.gguf_source import GgufSource
+from inference.engine.quantization.packing import BlockPacking
+
+
+@torch.inference_mode()
+def load_gguf_model(path: Path, options: LoadOptions) -> LoadedNetwork:
+    """Load a Llama, Qwen2 or Qwen3 from a GGUF file; rows are float32, the weights what `quantization` says.
+
+    Raises:
+        OSError: the file can't be read.
+        ValueError: it is no GGUF file, a tensor is missing, or an option isn't right here.
+        CheckpointError: its architecture isn't one of these.
+    """
+    device = torch.device("cpu")
+    plain = choose_packing(torch.float32, device, options.packing)
+    packing = BlockPacking(plain, options.quantization)
+    source = GgufSource.open(path, packing)
+    config = source.config()
+    shape = dense_shape(config, query_key_norm=config["model_type"] == "qwen3")
+    network = DenseDecoder.load(source, shape, device)
+    return LoadedNetwork(
+        ModelSpec(
+            architecture=config["architectures"][0],
+            layers=shape.layers,
+            cache_bytes_per_token=network.cache_numbers_per_token * torch.float32.itemsize,
+            vocabulary_tokens=shape.vocabulary_tokens,
+            context_tokens=shape.context_tokens,
+            dtype=torch.float32,
+            device=device,
+            weight_bytes=source.nbytes,
+            kernels=f"GGUF blocks {packing}; others {plain.name} ({plain.reason})",
+        ),
+        network,
+    )

@@ -1,0 +1,1 @@
+"""Four and eight bits: weights straight from a GGUF file, multiplied by torch's packed operators."""

@@ -1,0 +1,121 @@
+"""`WeightSource` over a GGUF file: blocks stay blocks where an operator multiplies them as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inference.checkpoint.gguf_config import GgufModel
+from inference.engine.models.source import Reorder, TableEmbedding
+from inference.engine.operators.linear import Linear
+from inference.engine.quantization.blocks import EIGHT_BITS, FOUR_BITS, Blocks, take_apart
+from inference.engine.quantization.packing import BlockPacking
+
+
+@dataclass(slots=True)
+class GgufSource:
+    """A GGUF file's tensors under their names in transformers."""
+
+    model: GgufModel
+    tensors: dict[str, Any]
+    packing: BlockPacking
+    nbytes: int = field(default=0, init=False)
+
+    @classmethod
+    def open(cls, path: Path, packing: BlockPacking) -> GgufSource:
+        """Map the file.
+
+        Raises:
+            OSError: it can't be read.
+            ValueError: it is no GGUF file.
+            CheckpointError: of an architecture that isn't known here.
+        """
+        import gguf
+
+        reader = gguf.GGUFReader(path)
+        model = GgufModel({name: field.contents() for name, field in reader.fields.items()})
+        return cls(model, {model.tensor_name(tensor.name): tensor for tensor in reader.tensors}, packing)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.tensors
+
+    def config(self) -> dict[str, Any]:
+        """The model's `config.json`."""
+        tokens = int(self.tensors["model.embed_tokens.weight"].shape[-1])
+        return self.model.config(tokens, tied_embeddings="lm_head.weight" not in self.tensors)
+
+    def tensor(self, name: str, *shape: int) -> Tensor:
+        """A small tensor, float32."""
+        tensor = self._floats(name, shape)
+        self.nbytes += tensor.nbytes
+        return tensor
+
+    def linear(
+        self, names: Sequence[str], inputs: int, outputs: Sequence[int], reorder: Reorder | None = None
+    ) -> Linear:
+        """One product for several matrices; four bits stay four bits where all of them are."""
+        sizes = list(zip(names, outputs, strict=True))
+        found = [self._find(f"{name}.weight", (size, inputs)) for name, size in sizes]
+        kinds = {tensor.tensor_type.name for tensor in found}
+        bias = self._biases(sizes)
+        if reorder is None and (kinds <= set(FOUR_BITS) or kinds <= set(EIGHT_BITS)):
+            parts = [take_apart(tensor.tensor_type.name, self._rows(tensor)) for tensor in found]
+            linear = self.packing.pack(_stack(parts), bias, four_bits=kinds <= set(FOUR_BITS))
+        else:
+            weight = torch.cat([self._floats(f"{name}.weight", (size, inputs)) for name, size in sizes])
+            if reorder is not None:
+                weight, bias = reorder(weight), None if bias is None else reorder(bias)
+            linear = self.packing.plain.pack(weight, bias)
+        self.nbytes += linear.nbytes
+        return linear
+
+    def embedding(self, name: str, tokens: int, hidden: int) -> TableEmbedding:
+        """The table in float16, three bits more than most tables have in the file."""
+        table = self._floats(name, (tokens, hidden)).to(torch.float16)
+        self.nbytes += table.nbytes
+        return TableEmbedding(table, torch.float32)
+
+    def _floats(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """A tensor unpacked, float32, in transformers' order."""
+        import gguf
+
+        found = self._find(name, shape)
+        values = gguf.quants.dequantize(found.data, found.tensor_type)
+        return torch.tensor(self.model.tensor(found.name, values))
+
+    def _find(self, name: str, shape: tuple[int, ...]) -> Any:
+        if name not in self.tensors:
+            raise ValueError(f"the GGUF file has no tensor {name}")
+        tensor = self.tensors[name]
+        there = tuple(int(size) for size in reversed(tensor.shape))
+        if there != shape:
+            raise ValueError(f"the GGUF file's {name} has the shape {list(there)}, not {list(shape)}")
+        return tensor
+
+    def _rows(self, tensor: Any) -> Any:
+        """The packed rows in transformers' order, which for Llama's queries and keys isn't the file's."""
+        return self.model.tensor(tensor.name, tensor.data)
+
+    def _biases(self, sizes: Sequence[tuple[str, int]]) -> Tensor | None:
+        if not any(f"{name}.bias" in self for name, _ in sizes):
+            return None
+        return torch.cat(
+            [
+                self.tensor(f"{name}.bias", size) if f"{name}.bias" in self else torch.zeros(size)
+                for name, size in sizes
+            ]
+        )
+
+
+def _stack(parts: Sequence[Blocks]) -> Blocks:
+    return Blocks(
+        np.concatenate([part.quants for part in parts]),
+        np.concatenate([part.scales for part in parts]),
+        np.concatenate([part.offsets for part in parts]),
+    )
