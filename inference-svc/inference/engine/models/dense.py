@@ -53,13 +53,14 @@ class _Attention:
     ) -> Tensor:
         shape = self.shape
         heads = self.qkv(rows).view(len(rows), -1, shape.head_dim)
-        rotated = heads[:, : shape.heads + shape.kv_heads]
+        queries, entries = heads[:, : shape.heads], heads[:, shape.heads :]
         if self.query_norm is not None and self.key_norm is not None:
-            queries, keys = rotated[:, : shape.heads], rotated[:, shape.heads :]
-            rotated = torch.cat((self.query_norm(queries), self.key_norm(keys)), 1)
-        rotated = rotation(rotated)
-        layer.write(slots, rotated[:, shape.heads :], heads[:, shape.heads + shape.kv_heads :])
-        return self.output(plan(rotated[:, : shape.heads], layer, shape.head_dim**-0.5))
+            queries.copy_(self.query_norm(queries))
+            keys = entries[:, : shape.kv_heads]
+            keys.copy_(self.key_norm(keys))
+        rotation.rotate_(heads[:, : shape.heads + shape.kv_heads])
+        layer.write(slots, entries)
+        return self.output(plan(queries, layer, shape.head_dim**-0.5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +128,7 @@ class DenseDecoder:
         rope = self.shape.rope
         rotation = Rotation.at(batch.positions, self.frequencies, rope.attention_factor, rows.dtype)
         plan = plan_attention(batch, cache.block_tokens, self.shape.kv_heads, rows.dtype)
-        for index, layer in enumerate(self.layers):
-            rows = rows + layer.attention(
-                layer.attention_norm(rows), rotation, batch.slots, plan, cache.layer(index)
-            )
+        for layer, cached in zip(self.layers, cache.layers, strict=True):
+            rows = rows + layer.attention(layer.attention_norm(rows), rotation, batch.slots, plan, cached)
             rows = rows + layer.feed_forward(layer.feed_forward_norm(rows))
         return self.ends.logits(rows, batch.logit_rows)

@@ -95,7 +95,7 @@ class _Attention:
         entries = self.latent(rows)
         latents = self.latent_norm(entries[:, : shape.latent])[:, None]
         keys = torch.cat((latents, rotation(entries[:, None, shape.latent :])), -1)
-        layer.write(slots, keys, None)
+        layer.write(slots, keys)
         heads = self.queries(rows).view(len(rows), shape.heads, -1)
         absorbed = torch.bmm(heads[..., : shape.nope_dim].transpose(0, 1), self.key_up).transpose(0, 1)
         queries = torch.cat((absorbed, rotation(heads[..., shape.nope_dim :])), -1)
@@ -176,9 +176,7 @@ class LatentDecoder:
         rope = self.shape.rope
         rotation = Rotation.at(batch.positions, self.frequencies, rope.attention_factor, rows.dtype)
         plan = plan_attention(batch, cache.block_tokens, 1, rows.dtype)
-        for index, layer in enumerate(self.layers):
-            rows = rows + layer.attention(
-                layer.attention_norm(rows), rotation, batch.slots, plan, cache.layer(index)
-            )
+        for layer, cached in zip(self.layers, cache.layers, strict=True):
+            rows = rows + layer.attention(layer.attention_norm(rows), rotation, batch.slots, plan, cached)
             rows = rows + layer.feed_forward(layer.feed_forward_norm(rows))
         return self.ends.logits(rows, batch.logit_rows)

@@ -128,6 +128,12 @@ class Rotation:
         first, second = heads.chunk(2, -1)
         return torch.addcmul(heads * self.cosine, torch.cat((second, first), -1), self.sine)
 
+    def rotate_(self, heads: Tensor) -> None:
+        """The same in place."""
+        first, second = heads.chunk(2, -1)
+        swapped = torch.cat((second, first), -1)
+        heads.mul_(self.cosine).addcmul_(swapped, self.sine)
+
 
 def halves_first(weight: Tensor, heads: int, rotated: int) -> Tensor:
     """Reorder a projection's rows from interleaved pairs to halves, so that `Rotation` fits.

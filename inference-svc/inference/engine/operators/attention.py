@@ -8,7 +8,7 @@ slower one there. A sequence with more new tokens (a chunk of its prompt) is tak
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
@@ -21,6 +21,42 @@ _PADDING_LIMIT = 2  # a decode is read with others up to so many times its own l
 
 
 @dataclass(frozen=True, slots=True)
+class PagedLayer:
+    """One layer's part of the cache.
+
+    Attributes:
+        entries: [parts, blocks, block_tokens, dim]; a part is a head's keys or a head's values.
+        kv_heads: the first so many parts are keys; the others values. Where there are no others (the latent of
+            multi-head latent attention), a value is the first numbers of its key.
+        value_dim: numbers of a value.
+    """
+
+    entries: Tensor
+    kv_heads: int
+    value_dim: int
+    _slots: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Keep the view of all slots in a row, [parts, slots, dim], which every step needs."""
+        object.__setattr__(self, "_slots", self.entries.flatten(1, 2))
+
+    def write(self, slots: Tensor, entries: Tensor) -> None:
+        """Put a step's entries, [tokens, parts, dim], into their slots, [tokens]."""
+        self._slots.index_copy_(1, slots, entries.transpose(0, 1))
+
+    def read(self, blocks: _Blocks) -> tuple[Tensor, Tensor]:
+        """Keys and values of a group, [kv_heads, sequences, tokens, dim or value_dim]; a run isn't copied."""
+        if blocks.ids is None:
+            read = self._slots.narrow(1, blocks.first_slot, blocks.tokens)[:, None]
+        else:
+            padded = self.entries.index_select(1, blocks.ids)
+            read = padded.view(len(padded), blocks.sequences, -1, padded.shape[-1])[:, :, : blocks.tokens]
+        if len(read) == self.kv_heads:
+            return read, read[..., : self.value_dim]
+        return read[: self.kv_heads], read[self.kv_heads :]
+
+
+@dataclass(frozen=True, slots=True)
 class _Blocks:
     """Where sequences of one group lie in the cache, each padded to the longest's blocks.
 
@@ -28,48 +64,13 @@ class _Blocks:
         sequences: how many.
         tokens: entries read of each, the length of the longest.
         ids: [sequences * blocks] int64, or None where one sequence's blocks follow each other.
-        first: the first block's id, where they do.
+        first_slot: where they begin, if so.
     """
 
     sequences: int
     tokens: int
     ids: Tensor | None
-    first: int = 0
-
-    def read(self, cache: Tensor) -> Tensor:
-        """[kv_heads, sequences, tokens, dim] of [kv_heads, blocks, block_tokens, dim]; a run isn't copied."""
-        heads, _, block_tokens, dim = cache.shape
-        if self.ids is None:
-            run = cache[:, self.first : self.first + -(-self.tokens // block_tokens)]
-            return run.reshape(heads, 1, -1, dim)[:, :, : self.tokens]
-        return cache.index_select(1, self.ids).view(heads, self.sequences, -1, dim)[:, :, : self.tokens]
-
-
-@dataclass(frozen=True, slots=True)
-class PagedLayer:
-    """One layer's part of the cache.
-
-    Attributes:
-        keys: [kv_heads, blocks, block_tokens, dim].
-        values: [kv_heads, blocks, block_tokens, value_dim]; None where a value is the first numbers of its
-            key (the latent of multi-head latent attention, which is read once for both).
-        value_dim: numbers of a value.
-    """
-
-    keys: Tensor
-    values: Tensor | None
-    value_dim: int
-
-    def write(self, slots: Tensor, keys: Tensor, values: Tensor | None) -> None:
-        """Put a step's entries, [tokens, kv_heads, dim], into their slots, [tokens]."""
-        self.keys.flatten(1, 2).index_copy_(1, slots, keys.transpose(0, 1))
-        if self.values is not None and values is not None:
-            self.values.flatten(1, 2).index_copy_(1, slots, values.transpose(0, 1))
-
-    def read(self, blocks: _Blocks) -> tuple[Tensor, Tensor]:
-        """Keys and values of a group, [kv_heads, sequences, tokens, dim or value_dim]."""
-        keys = blocks.read(self.keys)
-        return keys, keys[..., : self.value_dim] if self.values is None else blocks.read(self.values)
+    first_slot: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,5 +196,5 @@ def _blocks(batch: Batch, group: list[int], tokens: int, block_tokens: int) -> _
     if len(group) == 1:
         ids: list[int] = tables[0].tolist()
         if ids == list(range(ids[0], ids[0] + count)):
-            return _Blocks(1, tokens, None, ids[0])
+            return _Blocks(1, tokens, None, ids[0] * block_tokens)
     return _Blocks(len(group), tokens, tables.flatten().to(torch.int64))
