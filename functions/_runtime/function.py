@@ -4,10 +4,10 @@
 
     @dataclass(frozen=True, slots=True)
     class Settings:
-        store: str = variable("HADAL_STORE", default="memory:", parse=store_url)
+        store: str = variable("HADAL_STORE", default="memory:", parse=store_url, secret=True)
 
     async def build(settings: Settings, ground: Ground) -> Function:
-        store = await ground.stack.enter_async_context(open_store(settings.store))
+        store = await ground.stack.enter_async_context(open_store(settings.store, ground.name))
         return Function(routes=[Route("GET", "/v1/notes/{id}", Read(store.documents("notes")))])
 
     notes = function("notes", Settings, build)

@@ -1,7 +1,7 @@
 """What handlers need of the world, in words of the domain. Adapters stand in `adapters/`.
 
 Nothing here asks more of a store than the atomicity of a single document (or row set of one append), so that
-SQLite, PostgreSQL and MongoDB can all stand behind it.
+SQLite, PostgreSQL and MongoDB all stand behind it.
 """
 
 from __future__ import annotations
@@ -50,11 +50,14 @@ class EventStore(Protocol):
     async def append(self, stream: str, events: Sequence[CloudEvent], expected_version: int) -> int:
         """Add `events` behind version `expected_version` (0: the stream is new); return the new version.
 
-        Twice: the second time is a `VersionConflict`.
+        Twice: the second time is a `VersionConflict`. At most 1,000 events, and 16 MB, are sure to be taken
+        at once.
 
         Raises:
             VersionConflict: the stream isn't at `expected_version`.
-            Unavailable: the store can't be written now; nothing was written.
+            PayloadTooLarge: there are too many events, or too large ones.
+            Unavailable: the store can't be written now. Nothing was written, unless its answers were lost on
+                the way several times; the next `read` tells, and the same append again is a conflict then.
         """
         ...
 
@@ -98,7 +101,9 @@ class Documents(Protocol):
 
         Raises:
             VersionConflict: it isn't at `if_version`.
-            Unavailable: the store can't be written now; nothing was written.
+            PayloadTooLarge: the body is over what the store takes, 16 MB at least.
+            Unavailable: the store can't be written now. Nothing was written, unless its answers were lost on
+                the way several times; the next `get` tells.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    store: str = variable("HADAL_STORE", default="memory:", parse=store_url)
+    store: str = variable("HADAL_STORE", default="memory:", parse=store_url, secret=True)
     window_tokens: int = variable("MODEL_WINDOW_TOKENS", default=8192, parse=at_least(1))
 """
 

@@ -48,7 +48,7 @@ class Settings:
     """
 
     key_encryption_key: str = variable("HADAL_KEY_ENCRYPTION_KEY", parse=secret, secret=True)
-    store: str = variable("HADAL_STORE", default="memory:", parse=store_url)
+    store: str = variable("HADAL_STORE", default="memory:", parse=store_url, secret=True)
     bootstrap_token: str | None = variable("HADAL_BOOTSTRAP_TOKEN", default=None, parse=secret, secret=True)
     clients: Mapping[str, str] | None = variable("SERVICE_CLIENTS", default=None, parse=client_digests)
     tenant: str = variable("HADAL_TENANT", default="default", parse=tenant_name)
@@ -56,7 +56,7 @@ class Settings:
 
 async def build(settings: Settings, ground: Ground) -> Function:
     """`auth` over a real store."""
-    store = await ground.stack.enter_async_context(open_store(settings.store))
+    store = await ground.stack.enter_async_context(open_store(settings.store, ground.name))
     accounts = store.documents("accounts", indexes=("tenant",))
     keys = store.documents("api_keys", indexes=("tenant", "account"))
     clock, ids = ground.clock, ground.ids

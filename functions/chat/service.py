@@ -33,7 +33,7 @@ class Settings:
         summary_threshold_tokens: a conversation with more than this outside its summary is due for one.
     """
 
-    store: str = variable("HADAL_STORE", default="memory:", parse=store_url)
+    store: str = variable("HADAL_STORE", default="memory:", parse=store_url, secret=True)
     sink: str | None = variable("K_SINK", default=None, parse=http_url)
     overrides: Mapping[str, str] | None = variable("K_CE_OVERRIDES", default=None, parse=overrides)
     inference_url: str = variable(
@@ -46,7 +46,7 @@ class Settings:
 
 async def build(settings: Settings, ground: Ground) -> Function:
     """`chat` over a real store, broker and model service."""
-    store = await ground.stack.enter_async_context(open_store(settings.store))
+    store = await ground.stack.enter_async_context(open_store(settings.store, ground.name))
     background = Background()
     ground.stack.push_async_callback(background.drain)
     clock, ids = ground.clock, ground.ids

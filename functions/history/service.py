@@ -24,7 +24,7 @@ class Settings:
     """What `history` is told."""
 
     client_secret: str = variable("CLIENT_SECRET", secret=True)
-    store: str = variable("HADAL_STORE", default="memory:", parse=store_url)
+    store: str = variable("HADAL_STORE", default="memory:", parse=store_url, secret=True)
     auth_url: str = variable("AUTH_URL", default="http://auth.hadal.svc.cluster.local", parse=http_url)
     chat_url: str = variable("CHAT_URL", default="http://chat.hadal.svc.cluster.local", parse=http_url)
     tenant: str = variable("HADAL_TENANT", default="default")
@@ -32,7 +32,7 @@ class Settings:
 
 async def build(settings: Settings, ground: Ground) -> Function:
     """`history` over a real store."""
-    store = await ground.stack.enter_async_context(open_store(settings.store))
+    store = await ground.stack.enter_async_context(open_store(settings.store, ground.name))
     generations = Generations(
         store.documents("heads", HEAD_INDEXES),
         store.documents("items", ITEM_INDEXES),

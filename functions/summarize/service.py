@@ -23,7 +23,7 @@ class Settings:
     """What `summarize` is told."""
 
     client_secret: str = variable("CLIENT_SECRET", secret=True)
-    store: str = variable("HADAL_STORE", default="memory:", parse=store_url)
+    store: str = variable("HADAL_STORE", default="memory:", parse=store_url, secret=True)
     auth_url: str = variable("AUTH_URL", default="http://auth.hadal.svc.cluster.local", parse=http_url)
     chat_url: str = variable("CHAT_URL", default="http://chat.hadal.svc.cluster.local", parse=http_url)
     inference_url: str = variable(
@@ -33,7 +33,7 @@ class Settings:
 
 async def build(settings: Settings, ground: Ground) -> Function:
     """`summarize` over real servers."""
-    store = await ground.stack.enter_async_context(open_store(settings.store))
+    store = await ground.stack.enter_async_context(open_store(settings.store, ground.name))
     tokens = ServiceIdentity(
         ground.http, settings.auth_url, "summarize", settings.client_secret, ground.clock
     )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
@@ -37,6 +38,12 @@ class MemoryStore:
 
     async def check(self) -> None:
         """It is always there."""
+
+
+@asynccontextmanager
+async def open_memory() -> AsyncIterator[MemoryStore]:
+    """A new store."""
+    yield MemoryStore()
 
 
 class MemoryEventStore:

@@ -11,7 +11,7 @@ from functions._runtime.store import store_url
 @dataclass(frozen=True, slots=True)
 class Settings:
     url: str = variable("URL", parse=http_url)
-    store: str = variable("STORE", default="memory:", parse=store_url)
+    store: str = variable("STORE", default="memory:", parse=store_url, secret=True)
     count: int = variable("COUNT", default=3, parse=at_least(1))
     ratio: float = variable("RATIO", default=0.5)
     is_on: bool = variable("ON", default=False)

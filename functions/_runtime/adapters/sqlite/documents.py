@@ -7,7 +7,6 @@ numbers into text, and then one owner's value could be found under another's.
 from __future__ import annotations
 
 # ruff: noqa: S608  the names of tables and fields have been checked; every value is bound
-import re
 import sqlite3
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +16,7 @@ import orjson
 from functions._runtime.adapters.sqlite.database import Database
 from functions._runtime.errors import VersionConflict
 from functions._runtime.ports import Document
+from functions._runtime.store import store_name
 
 
 class SqliteDocuments:
@@ -25,7 +25,7 @@ class SqliteDocuments:
     def __init__(self, database: Database, collection: str, indexes: tuple[str, ...]) -> None:
         self._database = database
         self._table = table = f"{collection}_documents"
-        self._indexes = tuple(_checked(index) for index in indexes)
+        self._indexes = tuple(store_name(index) for index in indexes)
         self._kept = database.define(self._define)
         columns = "".join(f", by_{index}" for index in self._kept)
         updates = "".join(f", by_{index} = excluded.by_{index}" for index in self._kept)
@@ -102,9 +102,3 @@ class SqliteDocuments:
 def _indexed(body: Mapping[str, Any], index: str) -> str | None:
     value = body.get(index)
     return value if isinstance(value, str) else None
-
-
-def _checked(index: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", index):
-        raise ValueError(f"{index!r} is no name for an index: use lower-case letters, digits and underscores")
-    return index
