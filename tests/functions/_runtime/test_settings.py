@@ -36,7 +36,8 @@ def test_every_bad_variable_is_reported_at_once() -> None:
         read(Settings, environ)
     assert raised.value.problems == [
         "URL is not set; it is needed",
-        "STORE is 'postgres:x': should be memory: or sqlite:<path of a file>",
+        "STORE is wrong (its value isn't shown): should be memory:, sqlite:<path of a file>,"
+        " postgresql://<user>:<password>@<host>/<database> or mongodb://<user>:<password>@<host>/<database>",
         "COUNT is '0': should be at least 1",
         "RATIO is 'half': should be a number",
         "ON is 'maybe': should be true or false",
