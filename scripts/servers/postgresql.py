@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
@@ -77,7 +78,8 @@ class PostgreSql:
     def is_ready(self, place: Place) -> bool:
         """Whether it lets the superuser in; the database is made then."""
         try:
-            return asyncio.run(_with_database(self.url(place, "postgres")))
+            with ThreadPoolExecutor(1) as apart:  # who asks may have an event loop that runs
+                return apart.submit(asyncio.run, _with_database(self.url(place, "postgres"))).result()
         except (OSError, asyncpg.PostgresError):
             return False
 

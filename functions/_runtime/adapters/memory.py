@@ -94,7 +94,7 @@ class MemoryDocuments:
 
     def declare(self, indexes: tuple[str, ...]) -> None:
         """Let `find` name these fields too."""
-        for index in set(indexes) - self._indexes:
+        for index in {store_name(index) for index in indexes} - self._indexes:
             self._indexes.add(index)
             for key, (_, text) in self._bodies.items():
                 self._enter(index, key, orjson.loads(text))

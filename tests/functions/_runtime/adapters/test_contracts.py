@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -12,12 +11,19 @@ from functions._runtime.store import Store, open_store
 from tests.functions._runtime.contracts.documents import DocumentsContract
 from tests.functions._runtime.contracts.event_store import EventStoreContract
 
-ADAPTERS = ["memory:", "sqlite:{folder}/store.db"]
+ADAPTERS = [
+    "memory",
+    "sqlite",
+    pytest.param("postgresql", marks=pytest.mark.slow),
+    pytest.param("mongodb", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(params=ADAPTERS)
-async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    async with open_store(request.param.format(folder=tmp_path)) as store:
+async def opened(
+    request: pytest.FixtureRequest, address_of: Callable[[str], str], namespace: str
+) -> AsyncIterator[Store]:
+    async with open_store(address_of(request.param), namespace) as store:
         yield store
 
 
@@ -55,9 +61,11 @@ async def test_a_store_that_can_be_written_passes_its_check(opened: Store) -> No
     await opened.check()
 
 
-@pytest.mark.parametrize("name", ["", "Up", "a-b", "a b", "1a", "a;drop"])
+@pytest.mark.parametrize("name", ["", "Up", "a-b", "a b", "1a", "a;drop", 26 * "a"])
 async def test_a_name_that_could_be_more_than_a_name_is_refused(opened: Store, name: str) -> None:
     with pytest.raises(ValueError, match="name"):
         opened.documents(name)
     with pytest.raises(ValueError, match="name"):
         opened.event_store(name)
+    with pytest.raises(ValueError, match="name"):
+        opened.documents("notes", indexes=(name,))

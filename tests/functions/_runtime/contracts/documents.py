@@ -50,6 +50,10 @@ class DocumentsContract:
         )
         assert [outcome for outcome in outcomes if not isinstance(outcome, VersionConflict)] == [1]
 
+    async def test_of_a_hundred_writers_at_any_version_each_has_its_own(self, notes: Documents) -> None:
+        outcomes = await asyncio.gather(*(notes.put("k", {"n": n}, None) for n in range(100)))
+        assert sorted(outcomes) == list(range(1, 101))
+
     async def test_what_was_read_or_written_is_nobodys_to_change(self, notes: Documents) -> None:
         body = {"list": [1]}
         await notes.put("k", body, 0)
@@ -111,6 +115,20 @@ class DocumentsContract:
         assert [each.key for each in await notes.find("owner", text, limit=9)] == [text]
         kept = await notes.get(text)
         assert kept is not None
+
+    async def test_a_name_in_a_body_is_only_ever_a_name(self, notes: Documents) -> None:
+        """Promise 23."""
+        body = {"$set": {"owner": "x"}, "owner.name": "y", "_id": "z", "": 1, "owner": "ann", "\x00": "\x01"}
+        await notes.put("k", body, 0)
+        kept = await notes.get("k")
+        assert kept is not None and kept.body == body
+        assert [each.key for each in await notes.find("owner", "ann", limit=9)] == ["k"]
+
+    async def test_a_large_body_comes_back_as_it_was(self, notes: Documents) -> None:
+        body = {"owner": "ann", "text": "ä\\u0000\x00" * 500_000}
+        await notes.put("k", body, 0)
+        kept = await notes.get("k")
+        assert kept is not None and kept.body == body
 
     async def test_an_undeclared_index_is_a_mistake(self, notes: Documents) -> None:
         with pytest.raises(ValueError, match="undeclared"):

@@ -8,7 +8,7 @@ import pytest
 
 from events import CloudEvent
 from functions._runtime.errors import VersionConflict
-from functions._runtime.ports import EventStore
+from functions._runtime.ports import EventStore, Recorded
 
 
 def event(name: str, **extensions: str | int | bool | bytes) -> CloudEvent:
@@ -75,6 +75,33 @@ class EventStoreContract:
         assert [outcome for outcome in outcomes if not isinstance(outcome, VersionConflict)] == [3]
         assert len(await store.read("a")) == 3
         assert len(await store.unpublished(1000)) == 3
+
+    async def test_an_append_of_nothing_only_checks_the_version(self, store: EventStore) -> None:
+        await store.append("a", [event("1")], 0)
+        assert await store.append("a", [], 1) == 1
+        with pytest.raises(VersionConflict):
+            await store.append("a", [], 0)
+        assert [each.event.id for each in await store.read_all(0, 10)] == ["1"]
+
+    async def test_a_large_append_stands_whole_and_is_read_in_pages(self, store: EventStore) -> None:
+        """The most that the port is sure to take; pages end and begin inside of it."""
+        await store.append("a", [event(str(n)) for n in range(1_000)], 0)
+        await store.append("b", [event("1000")], 0)
+        seen: list[Recorded] = []
+        while page := await store.read_all(seen[-1].position if seen else 0, 300):
+            seen += page
+        assert [each.event.id for each in seen] == [str(n) for n in range(1_001)]
+        assert await store.read("a", 998) == seen[998:1_000]
+        await store.mark_published(seen[:999])
+        assert await store.unpublished(1_000) == seen[999:]
+
+    @pytest.mark.parametrize("stream", ["t/\x00", "t/\x010", "' OR 1=1 --", "{$gt: ''}", "ä€🌊"])
+    async def test_the_name_of_a_stream_is_only_ever_compared(self, store: EventStore, stream: str) -> None:
+        """Promise 23."""
+        await store.append("other", [event("1")], 0)
+        await store.append(stream, [event("2")], 0)
+        assert [(each.stream, each.event.id) for each in await store.read(stream)] == [(stream, "2")]
+        assert [each.stream for each in await store.read_all(0, 10)] == ["other", stream]
 
     async def test_all_streams_are_read_in_the_order_of_position(self, store: EventStore) -> None:
         await store.append("a", [event("1")], 0)
