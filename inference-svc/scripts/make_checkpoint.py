@@ -65,6 +65,44 @@ _SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "deepseek-v3-yarn": ("DeepseekV3Config", _LATENT | {"rope_parameters": _DEEPSEEK_ROPE}),
 }
 SHAPES = tuple(_SHAPES)
+_LARGE_COMMON: dict[str, Any] = {
+    "vocab_size": 32_000,
+    "max_position_embeddings": 4096,
+    "initializer_range": 0.02,
+}
+_LARGE: dict[str, tuple[str, dict[str, Any]]] = {
+    "qwen2-125m": (
+        "Qwen2Config",
+        _LARGE_COMMON
+        | {
+            "hidden_size": 768,
+            "intermediate_size": 2048,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 12,
+            "num_key_value_heads": 4,
+        },
+    ),
+    "dsv3-75m": (
+        "DeepseekV3Config",
+        _LATENT
+        | _LARGE_COMMON
+        | {
+            "hidden_size": 512,
+            "intermediate_size": 1536,
+            "num_hidden_layers": 6,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 8,
+            "q_lora_rank": None,
+            "kv_lora_rank": 128,
+            "qk_nope_head_dim": 64,
+            "qk_rope_head_dim": 32,
+            "v_head_dim": 64,
+            "moe_intermediate_size": 512,
+        },
+    ),
+}
+LARGE_SHAPES = tuple(_LARGE)
+"""For benchmarks: random weights in bfloat16, which compute as long as a trained model's."""
 
 
 def _project_text() -> Iterator[str]:
@@ -92,18 +130,18 @@ def train_tokenizer() -> Any:
 
 
 def make_checkpoint(folder: Path, shape: str) -> Path:
-    """Write a checkpoint of one of `SHAPES` into `folder` and return it."""
+    """Write a checkpoint of one of `SHAPES` or `LARGE_SHAPES` into `folder` and return it."""
     import torch
     import transformers
 
-    config_class, differences = _SHAPES[shape]
-    config = getattr(transformers, config_class)(**_COMMON, **differences)
+    config_class, differences = (_SHAPES | _LARGE)[shape]
+    config = getattr(transformers, config_class)(**_COMMON | differences)
     torch.manual_seed(SEED)
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     for name, vector in (*model.named_parameters(), *model.named_buffers()):
         if name.endswith((".bias", "_norm.weight", "norm.weight", "e_score_correction_bias")):
             vector.data += torch.randn_like(vector) / 8  # not the zeros and ones that hide a missing term
-    model.save_pretrained(folder)
+    model.to(torch.bfloat16 if shape in _LARGE else torch.float32).save_pretrained(folder)
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=train_tokenizer(),
         bos_token=SPECIAL_TOKENS[1],
@@ -119,7 +157,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--shape", choices=SHAPES, default="llama")
+    parser.add_argument("--shape", choices=SHAPES + LARGE_SHAPES, default="llama")
     options = parser.parse_args()
     print(make_checkpoint(options.out, options.shape))
 

@@ -13,8 +13,8 @@ from inference.engine.operators.attention import PagedLayer
 class PagedCache:
     """Keys and values of every layer.
 
-    A head's blocks lie side by side, so that a batched product reads a gathered group without another copy; keys
-    and values lie in one tensor, so that one call writes both.
+    A head's blocks lie side by side, so that a batched product reads a gathered group without another copy;
+    keys and values lie in one tensor, so that one call writes both.
 
     Attributes:
         entries: [layers, parts, blocks, block_tokens, dim].

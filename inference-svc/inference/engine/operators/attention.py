@@ -26,8 +26,8 @@ class PagedLayer:
 
     Attributes:
         entries: [parts, blocks, block_tokens, dim]; a part is a head's keys or a head's values.
-        kv_heads: the first so many parts are keys; the others values. Where there are no others (the latent of
-            multi-head latent attention), a value is the first numbers of its key.
+        kv_heads: the first so many parts are keys; the others values. Where there are no others (the latent
+            of multi-head latent attention), a value is the first numbers of its key.
         value_dim: numbers of a value.
     """
 

@@ -3,8 +3,8 @@
 Few rows wait for memory, so the packed form wins, having a quarter of the bytes; many rows wait for
 arithmetic, and the packed operators unpack again for each of them. Where the border lies differs between
 processors and shapes, so each shape is timed once, a few milliseconds, and both forms are kept where both
-have their use. (FBGEMM's eight-bit products, whose rows are rounded to eight bits too, are the fastest of all and
-not among the candidates: they double the perplexity of the default model.)
+have their use. (FBGEMM's eight-bit products, whose rows are rounded to eight bits too, are the fastest of all
+and not among the candidates: they double the perplexity of the default model.)
 """
 
 from __future__ import annotations

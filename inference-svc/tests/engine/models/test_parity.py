@@ -79,8 +79,8 @@ def test_chunks_and_decodes_in_one_step_choose_the_tokens_of_transformers(
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", ["llama", "qwen2", "qwen3", "deepseek-v2", "deepseek-v3"])
 def test_in_bfloat16_the_logits_stay_near_those_of_float32(shape: str, checkpoint: Checkpoints) -> None:
-    """The tolerance: the error of all logits together is at most 4 % of the logits, and at most 1.5 times that
-    of transformers in bfloat16, whose latent attention isn't absorbed."""
+    """The tolerance: the error of all logits together is at most 4 % of them, and at most 1.5 times that of
+    transformers in bfloat16, whose latent attention isn't absorbed."""
     folder = checkpoint(shape)
     (ids,) = prompts(40)
     exact = reference_logits(reference(folder), ids)

@@ -1,0 +1,1 @@
+"""What `benchmarks/engine_cpu.py` runs in other environments."""

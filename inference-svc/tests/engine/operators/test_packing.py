@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inference.engine.operators.linear import HalfWeightLinear, Linear, OneDnnLinear, PlainLinear, fits_half
+from inference.engine.operators.packing import choose_packing, flaw_of
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("pack", [PlainLinear, OneDnnLinear.pack, HalfWeightLinear.pack])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_every_float32_packing_multiplies_like_torch(pack: object, with_bias: bool) -> None:
+    weight = torch.randn(64, 96).bfloat16().float()
+    bias = torch.randn(64) if with_bias else None
+    assert callable(pack)
+    linear: Linear = pack(weight, bias)
+    for count in (1, 3, 40):
+        rows = torch.randn(count, 96)
+        torch.testing.assert_close(linear(rows), functional.linear(rows, weight, bias), rtol=1e-4, atol=1e-4)
+
+
+def test_float16_weights_take_half_the_bytes() -> None:
+    weight = torch.ones(64, 96)
+    assert HalfWeightLinear.pack(weight, None).nbytes * 2 == PlainLinear(weight).nbytes
+
+
+def test_bfloat16_weights_fit_into_float16_and_finer_or_larger_ones_do_not() -> None:
+    assert fits_half(torch.randn(100, 100).bfloat16().float())
+    assert fits_half(torch.tensor([[1e-12, 1.0]]))
+    assert not fits_half(torch.tensor([[1 / 3]]))
+    assert not fits_half(torch.tensor([[70_000.0]]))
+
+
+def test_weights_that_float16_cannot_hold_are_kept_in_float32() -> None:
+    packing = choose_packing(torch.float32, CPU, "float16-weights")
+    assert isinstance(packing.pack(torch.ones(16, 32), None), HalfWeightLinear)
+    assert isinstance(packing.pack(torch.full((16, 32), 1 / 3), None), OneDnnLinear)
+
+
+def test_a_packing_whose_products_are_wrong_is_passed_over() -> None:
+    def doubled(weight: Tensor, bias: Tensor | None) -> Linear:
+        return PlainLinear(2 * weight, bias)
+
+    assert flaw_of(PlainLinear, torch.float32, CPU) is None
+    assert "differs" in str(flaw_of(doubled, torch.float32, CPU))
+
+
+def test_a_packing_whose_operator_refuses_is_passed_over() -> None:
+    def refused(weight: Tensor, bias: Tensor | None) -> Linear:
+        raise RuntimeError("no such kernel")
+
+    assert "isn't supported" in str(flaw_of(refused, torch.float32, CPU))
+
+
+def test_a_forced_packing_that_is_unknown_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="there are: float16-weights, onednn, plain"):
+        choose_packing(torch.float32, CPU, "magic")
+
+
+def test_the_choice_says_why() -> None:
+    chosen = choose_packing(torch.float32, CPU)
+    assert chosen.reason
+    assert choose_packing(torch.float32, CPU, "plain").reason == "forced"
