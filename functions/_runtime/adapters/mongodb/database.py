@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from pymongo import AsyncMongoClient, IndexModel
+from pymongo import AsyncMongoClient, IndexModel, timeout
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import (
     AutoReconnect,
@@ -30,9 +30,10 @@ from functions._runtime.errors import PayloadTooLarge, Unavailable
 POOL_CONNECTIONS = 8
 POOL_WAIT_MS = 5_000
 CONNECT_TIMEOUT_MS = 5_000
-SELECTION_TIMEOUT_MS = 5_000
-"""How long a server is looked for: a failover to another member fits in."""
-OPERATION_TIMEOUT_MS = 10_000
+OPERATION_TIMEOUT_MS = 5_000
+"""With all that the client tries again by itself; most failovers to another member fit in."""
+DEFINE_TIMEOUT_S = 600.0
+"""An index over all that stands may take longer than an answer."""
 
 Collection = AsyncCollection[dict[str, Any]]
 
@@ -64,7 +65,7 @@ class Database:
                 maxPoolSize=POOL_CONNECTIONS,
                 waitQueueTimeoutMS=POOL_WAIT_MS,
                 connectTimeoutMS=CONNECT_TIMEOUT_MS,
-                serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS,
+                serverSelectionTimeoutMS=OPERATION_TIMEOUT_MS,
                 timeoutMS=OPERATION_TIMEOUT_MS,
             )
         except (ConfigurationError, ValueError):
@@ -116,7 +117,7 @@ class Indexed:
         """
         if not self._are_there:
             if self._indexes:
-                with translated():
+                with translated(), timeout(DEFINE_TIMEOUT_S):
                     await self._collection.create_indexes(self._indexes)
             self._are_there = True
         return self._collection

@@ -22,6 +22,8 @@ POOL_WAIT_S = 5.0
 STATEMENT_TIMEOUT_MS = 10_000
 ANSWER_TIMEOUT_S = 12.0
 """Longer than a statement may take: only a server that is gone leaves a question open."""
+DEFINE_TIMEOUT_S = 600.0
+"""An index over all that stands may take longer than an answer."""
 
 _AWAY = "The store can't be used now."
 _DEFINING = 0x486164616C  # "Hadal", the advisory lock under which tables are made
@@ -130,13 +132,13 @@ class Database:
     async def _make(
         self, connection: asyncpg.Connection, relations: Sequence[Relation], names: Sequence[str]
     ) -> None:
-        await connection.execute("SET LOCAL statement_timeout = 0")  # an index over all that stands
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _DEFINING, timeout=None)
+        await connection.execute(f"SET LOCAL statement_timeout = '{DEFINE_TIMEOUT_S:g}s'")
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _DEFINING, timeout=DEFINE_TIMEOUT_S)
         if await connection.fetchval("SELECT to_regnamespace($1)", f'"{self.schema}"') is None:
             await connection.execute(f'CREATE SCHEMA "{self.schema}"')
         for relation, name in zip(relations, names, strict=True):
             if await connection.fetchval("SELECT to_regclass($1)", name) is None:
-                await connection.execute(relation.definition, timeout=None)
+                await connection.execute(relation.definition, timeout=DEFINE_TIMEOUT_S)
 
     async def _connection(self) -> asyncpg.Connection:
         try:

@@ -190,7 +190,7 @@ async def test_a_server_that_restarts_is_used_again_without_a_restart_here(
     name: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Promise 50 (restart): refused while it is away, back by itself, nothing acknowledged is lost."""
-    monkeypatch.setattr(mongodb_database, "SELECTION_TIMEOUT_MS", 500)
+    monkeypatch.setattr(mongodb_database, "OPERATION_TIMEOUT_MS", 500)
     with running(name) as server:
         async with open_store(server.url, namespace) as store:
             facts, notes = store.event_store("facts"), store.documents("notes")
