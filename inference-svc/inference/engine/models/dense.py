@@ -91,9 +91,12 @@ class DenseDecoder:
     ends: Ends
     layers: tuple[_Layer, ...]
     frequencies: Tensor
+    triton: bool
 
     @classmethod
-    def load(cls, source: WeightSource, shape: DenseShape, device: torch.device) -> DenseDecoder:
+    def load(
+        cls, source: WeightSource, shape: DenseShape, device: torch.device, *, triton: bool = False
+    ) -> DenseDecoder:
         """Take every weight.
 
         Raises:
@@ -110,6 +113,7 @@ class DenseDecoder:
             ),
             tuple(_Layer.load(source, index, shape) for index in range(shape.layers)),
             shape.rope.frequencies().to(device),
+            triton,
         )
 
     @property
@@ -127,7 +131,7 @@ class DenseDecoder:
         rows = self.ends.embedding(batch.token_ids)
         rope = self.shape.rope
         rotation = Rotation.at(batch.positions, self.frequencies, rope.attention_factor, rows.dtype)
-        plan = plan_attention(batch, cache.block_tokens, self.shape.kv_heads, rows.dtype)
+        plan = plan_attention(batch, cache.block_tokens, self.shape.kv_heads, rows.dtype, triton=self.triton)
         for layer, cached in zip(self.layers, cache.layers, strict=True):
             rows = rows + layer.attention(layer.attention_norm(rows), rotation, batch.slots, plan, cached)
             rows = rows + layer.feed_forward(layer.feed_forward_norm(rows))

@@ -118,7 +118,7 @@ class _Layer:
     feed_forward: GatedFeedForward | Experts
 
     @classmethod
-    def load(cls, source: WeightSource, index: int, shape: LatentShape) -> _Layer:
+    def load(cls, source: WeightSource, index: int, shape: LatentShape, *, triton: bool) -> _Layer:
         prefix, hidden = f"model.layers.{index}", shape.hidden
         dense = index < shape.dense_layers
         return cls(
@@ -127,7 +127,7 @@ class _Layer:
             RmsNorm.of(source.tensor(f"{prefix}.post_attention_layernorm.weight", hidden), shape.norm_eps),
             GatedFeedForward.load(source, f"{prefix}.mlp", hidden, shape.intermediate)
             if dense
-            else Experts.load(source, f"{prefix}.mlp", hidden, shape.experts),
+            else Experts.load(source, f"{prefix}.mlp", hidden, shape.experts, triton=triton),
         )
 
 
@@ -139,9 +139,12 @@ class LatentDecoder:
     ends: Ends
     layers: tuple[_Layer, ...]
     frequencies: Tensor
+    triton: bool
 
     @classmethod
-    def load(cls, source: WeightSource, shape: LatentShape, device: torch.device) -> LatentDecoder:
+    def load(
+        cls, source: WeightSource, shape: LatentShape, device: torch.device, *, triton: bool = False
+    ) -> LatentDecoder:
         """Take every weight; those of V3's extra layer for multi-token prediction stay in the file.
 
         Raises:
@@ -156,8 +159,9 @@ class LatentDecoder:
                 shape.norm_eps,
                 tied=shape.tied_embeddings,
             ),
-            tuple(_Layer.load(source, index, shape) for index in range(shape.layers)),
+            tuple(_Layer.load(source, index, shape, triton=triton) for index in range(shape.layers)),
             shape.rope.frequencies().to(device),
+            triton,
         )
 
     @property
@@ -175,7 +179,7 @@ class LatentDecoder:
         rows = self.ends.embedding(batch.token_ids)
         rope = self.shape.rope
         rotation = Rotation.at(batch.positions, self.frequencies, rope.attention_factor, rows.dtype)
-        plan = plan_attention(batch, cache.block_tokens, 1, rows.dtype)
+        plan = plan_attention(batch, cache.block_tokens, 1, rows.dtype, triton=self.triton)
         for layer, cached in zip(self.layers, cache.layers, strict=True):
             rows = rows + layer.attention(layer.attention_norm(rows), rotation, batch.slots, plan, cached)
             rows = rows + layer.feed_forward(layer.feed_forward_norm(rows))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,19 +38,31 @@ class Network(Protocol):
         ...
 
 
-Build = Callable[[Mapping[str, Any], WeightSource, torch.device], Network]
+class Build(Protocol):
+    """Makes an architecture of a checkpoint's configuration and weights."""
+
+    def __call__(
+        self, config: Mapping[str, Any], source: WeightSource, device: torch.device, *, triton: bool
+    ) -> Network:
+        """The network; `triton` computes attention of decodes and routed experts by the Triton kernels."""
+        ...
 
 
 def _dense(*, query_key_norm: bool) -> Build:
-    def build(config: Mapping[str, Any], source: WeightSource, device: torch.device) -> Network:
-        return DenseDecoder.load(source, dense_shape(config, query_key_norm=query_key_norm), device)
+    def build(
+        config: Mapping[str, Any], source: WeightSource, device: torch.device, *, triton: bool
+    ) -> Network:
+        shape = dense_shape(config, query_key_norm=query_key_norm)
+        return DenseDecoder.load(source, shape, device, triton=triton)
 
     return build
 
 
 def _latent(version: int) -> Build:
-    def build(config: Mapping[str, Any], source: WeightSource, device: torch.device) -> Network:
-        return LatentDecoder.load(source, latent_shape(config, version=version), device)
+    def build(
+        config: Mapping[str, Any], source: WeightSource, device: torch.device, *, triton: bool
+    ) -> Network:
+        return LatentDecoder.load(source, latent_shape(config, version=version), device, triton=triton)
 
     return build
 
@@ -72,12 +85,15 @@ class LoadOptions:
         dtype: of rows and cache, a torch dtype's name.
         device: `cpu` or `cuda`.
         packing: of the weights (`operators.packing`); `auto` chooses by the machine.
+        kernels: of attention and routed experts, `torch` or `triton`; `auto` is `triton` on a CUDA device
+            where that is installed.
         quantization: of a GGUF file's blocks, one of `quantization.packing.MODES`.
     """
 
     dtype: str = "float32"
     device: str = "cpu"
     packing: str = "auto"
+    kernels: str = "auto"
     quantization: str = "auto"
 
 
@@ -123,7 +139,8 @@ def load_model(folder: Path, options: LoadOptions) -> LoadedNetwork:
     dtype, device = getattr(torch, options.dtype), torch.device(options.device)
     packing = choose_packing(dtype, device, options.packing)
     source = CheckpointSource(CheckpointWeights(folder), packing.pack, dtype, device)
-    network = build(config, source, device)
+    triton = _uses_triton(options.kernels, device)
+    network = build(config, source, device, triton=triton)
     return LoadedNetwork(
         ModelSpec(
             architecture=name,
@@ -134,10 +151,19 @@ def load_model(folder: Path, options: LoadOptions) -> LoadedNetwork:
             dtype=dtype,
             device=device,
             weight_bytes=source.nbytes,
-            kernels=f"{packing.name} ({packing.reason})",
+            kernels=f"{'triton' if triton else 'torch'}, weights {packing.name} ({packing.reason})",
         ),
         network,
     )
+
+
+def _uses_triton(wanted: str, device: torch.device) -> bool:
+    if wanted not in ("auto", "torch", "triton"):
+        raise ValueError(f"there are no kernels {wanted!r}; there are: auto, torch, triton")
+    installed = find_spec("triton") is not None
+    if wanted == "triton" and not installed:
+        raise ValueError("the kernels 'triton' need the package triton, which isn't installed")
+    return wanted == "triton" or (wanted == "auto" and device.type == "cuda" and installed)
 
 
 def _architecture(config: Mapping[str, Any]) -> tuple[str, Build]:

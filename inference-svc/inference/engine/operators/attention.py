@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -116,11 +117,24 @@ class _Chunk:
         return attended[0].transpose(0, 1)
 
 
+class _Group(Protocol):
+    """Some of a step's queries, computed together."""
+
+    @property
+    def rows(self) -> Tensor | slice:
+        """Their places in the batch."""
+        ...
+
+    def attend(self, queries: Tensor, layer: PagedLayer, scale: float) -> Tensor:
+        """[queries, heads, value_dim] for queries of [queries, heads, dim]."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class AttentionPlan:
     """One step's attention, worked out once and used by every layer."""
 
-    groups: tuple[_Decodes | _Chunk, ...]
+    groups: tuple[_Group, ...]
 
     def __call__(self, queries: Tensor, layer: PagedLayer, scale: float) -> Tensor:
         """Attend, with this step's entries already in the cache.
@@ -141,20 +155,36 @@ class AttentionPlan:
         return output.flatten(1)
 
 
-def plan_attention(batch: Batch, block_tokens: int, kv_heads: int, dtype: torch.dtype) -> AttentionPlan:
-    """Work out how this step's sequences attend; reads the batch's small tensors on the host."""
+def plan_attention(
+    batch: Batch, block_tokens: int, kv_heads: int, dtype: torch.dtype, *, triton: bool = False
+) -> AttentionPlan:
+    """Work out how this step's sequences attend; reads the batch's small tensors on the host.
+
+    Args:
+        batch: the step.
+        block_tokens: slots of a block; with `triton`, 16 or a larger power of two.
+        kv_heads: of the cache.
+        dtype: of the queries.
+        triton: whether decodes are computed by the Triton kernel.
+    """
     starts: list[int] = batch.query_starts.tolist()
     lengths: list[int] = batch.context_lengths.tolist()
     counts = [end - start for start, end in pairwise(starts)]
     single = sorted((i for i, count in enumerate(counts) if count == 1), key=lengths.__getitem__)
-    decodes = [
+    decodes: list[_Group] = [
         _Decodes(
             torch.tensor([starts[i] for i in group], device=batch.token_ids.device),
             _blocks(batch, group, max(lengths[i] for i in group), block_tokens),
             _mask([lengths[i] for i in group], batch.token_ids.device, dtype).repeat(kv_heads, 1, 1),
         )
-        for group in _groups(single, lengths)
+        for group in ([] if triton else _groups(single, lengths))
     ]
+    if triton and single:
+        from inference.engine.operators.triton_attention import paged_decodes
+
+        single.sort()
+        tables, ends = batch.block_tables[single], batch.context_lengths[single]
+        decodes = [paged_decodes([starts[i] for i in single], tables, ends)]
     chunks = [
         _chunk(batch, i, starts[i], counts[i], lengths[i], block_tokens)
         for i, count in enumerate(counts)

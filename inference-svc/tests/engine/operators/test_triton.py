@@ -6,7 +6,9 @@ The sixteen-bit format is float16: the interpreter doesn't multiply bfloat16.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -73,3 +75,20 @@ def test_each_row_meets_the_matrix_of_its_expert(counts: list[int], dtype: torch
     expected = grouped_linear_reference(rows.float(), weights.float(), counts)
     error = (grouped_linear(rows, weights, tiles).float() - expected).norm() / expected.norm()
     assert float(error) < (1e-6 if dtype == torch.float32 else 5e-3)
+
+
+@pytest.mark.parametrize("shape", ["qwen3", "deepseek-v3"])
+def test_a_model_on_the_kernels_has_the_logits_of_one_on_plain_torch(
+    shape: str, checkpoint: Callable[[str], Path]
+) -> None:
+    from inference.engine.models import LoadOptions, load_model
+    from tests.engine.models.stepping import Stepper
+
+    steps = ({"a": [5, 6, 7], "b": [9]}, {"a": [8], "b": [10]}, {"b": [11], "c": [4, 4], "a": [3]})
+    plain, kernels = (
+        Stepper(load_model(checkpoint(shape), LoadOptions(kernels=kernels, packing="plain", device=DEVICE)))
+        for kernels in ("torch", "triton")
+    )
+    assert kernels.model.spec.kernels.startswith("triton")
+    for step in steps:
+        torch.testing.assert_close(kernels.step(step), plain.step(step), rtol=1e-3, atol=1e-3)
