@@ -11,24 +11,33 @@ from inference.engine.number_format import choose_number_format, cpu_instruction
 from workload import Workload
 
 
+class FirstToken(transformers.StoppingCriteria):
+    """Stops nothing; notes when the first token was there."""
+
+    def __init__(self) -> None:
+        self.at_s = 0.0
+
+    def __call__(self, input_ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
+        self.at_s = self.at_s or time.perf_counter()
+        return torch.zeros(len(input_ids), dtype=torch.bool)
+
+
 def padded(model: transformers.PreTrainedModel, prompts: list[list[int]], new_tokens: int) -> float:
-    """One batch, padded to the longest prompt; the seconds from start to end without the prompt's own."""
+    """One batch, padded to the longest prompt; the seconds from the first token to the last."""
     longest = max(map(len, prompts))
-    ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts])
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    first = FirstToken()
     model.generate(
-        ids, attention_mask=mask, max_new_tokens=1, min_new_tokens=1, do_sample=False, pad_token_id=0
-    )
-    start = time.perf_counter()
-    model.generate(
-        ids,
-        attention_mask=mask,
+        torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts]),
+        attention_mask=torch.tensor(
+            [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+        ),
         max_new_tokens=new_tokens,
         min_new_tokens=new_tokens,
         do_sample=False,
         pad_token_id=0,
+        stopping_criteria=transformers.StoppingCriteriaList([first]),
     )
-    return time.perf_counter() - start
+    return (time.perf_counter() - first.at_s) * new_tokens / (new_tokens - 1)
 
 
 def continuous(model: transformers.PreTrainedModel, prompts: list[list[int]], new_tokens: int) -> float:

@@ -1,0 +1,75 @@
+"""A GGUF file computed from its blocks, against its conversion computed by transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+import torch
+
+from inference.checkpoint.gguf_convert import convert_gguf
+from inference.engine.models import LoadOptions, load_gguf_model
+from inference.engine.quantization.perplexity import perplexity
+from tests.checkpoint.test_gguf_convert import write_gguf
+from tests.engine.models.stepping import Stepper
+from tests.engine.models.test_parity import reference, reference_logits
+
+pytestmark = pytest.mark.slow
+IDS = [5, 17, 3, 60, 44, 9, 9, 31, 80, 2, 71, 66]
+
+
+def quantized(folder: Path, kind: str) -> Path:
+    """The small model with its matrices in blocks, as llama.cpp would store it."""
+    plain, path = folder / "plain.gguf", folder / f"{kind}.gguf"
+    write_gguf(plain)
+    reader = gguf.GGUFReader(plain)
+    writer = gguf.GGUFWriter(path, "llama")
+    for name, field in reader.fields.items():
+        if not name.startswith("GGUF.") and name != "general.architecture":
+            writer.add_key_value(name, field.contents(), field.types[0], field.types[-1])
+    for tensor in reader.tensors:
+        values: np.ndarray[Any, Any] = np.array(tensor.data)
+        if values.ndim == 2:
+            wanted = gguf.GGMLQuantizationType[kind]
+            writer.add_tensor(tensor.name, gguf.quants.quantize(values, wanted), raw_dtype=wanted)
+        else:
+            writer.add_tensor(tensor.name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0"])
+@pytest.mark.parametrize(("mode", "tolerance"), [("unpacked", 5e-3), ("packed", 2e-2)])
+def test_blocks_give_the_logits_of_the_converted_model(
+    kind: str, mode: str, tolerance: float, tmp_path: Path
+) -> None:
+    """The conversion rounds to bfloat16, so they can't be equal; the tolerance is of all logits together."""
+    path = quantized(tmp_path, kind)
+    right = reference_logits(reference(convert_gguf(path, tmp_path / "converted", print)), IDS)
+    model = load_gguf_model(path, LoadOptions(quantization=mode))
+    logits = Stepper(model).step({"a": IDS}, every_row=True)
+    assert float((logits - right).norm() / right.norm()) < tolerance
+
+
+def test_packed_weights_keep_the_perplexity_of_unpacked_ones(tmp_path: Path) -> None:
+    path = quantized(tmp_path, "Q4_1")
+    unpacked, packed, chosen = (
+        perplexity(load_gguf_model(path, LoadOptions(quantization=mode)), IDS * 20)
+        for mode in ("unpacked", "packed", "auto")
+    )
+    assert packed == pytest.approx(unpacked, rel=1e-2)
+    assert chosen == pytest.approx(unpacked, rel=1e-2)
+
+
+def test_perplexity_is_that_of_the_log_probabilities(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "plain.gguf")
+    model = load_gguf_model(tmp_path / "plain.gguf", LoadOptions())
+    logits = Stepper(model).step({"a": IDS}, every_row=True)
+    logprobs = logits.log_softmax(-1)[torch.arange(len(IDS) - 1), torch.tensor(IDS[1:])]
+    assert perplexity(model, IDS) == pytest.approx(float((-logprobs.mean()).exp()), rel=1e-4)
