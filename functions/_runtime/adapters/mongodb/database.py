@@ -6,6 +6,7 @@ write is answered when a majority has it in its journal; a read sees nothing tha
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -55,20 +56,10 @@ class Database:
         self._user = unquote(parts.username or "") or "a client without a name"
         self._server = "MongoDB at " + parts.netloc.rpartition("@")[2]
         try:
-            self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-                url,
-                appname=f"hadal {prefix}",
-                w="majority",
-                journal=True,
-                readConcernLevel="majority",
-                readPreference="primary",
-                maxPoolSize=POOL_CONNECTIONS,
-                waitQueueTimeoutMS=POOL_WAIT_MS,
-                connectTimeoutMS=CONNECT_TIMEOUT_MS,
-                serverSelectionTimeoutMS=OPERATION_TIMEOUT_MS,
-                timeoutMS=OPERATION_TIMEOUT_MS,
-            )
-        except (ConfigurationError, ValueError):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # else an option that is misspelt is left out
+                self._client = _client(url, f"hadal {prefix}")
+        except (ConfigurationError, ValueError, UserWarning):
             raise Unavailable(
                 f"{self._server}: what stands behind the ? of HADAL_STORE isn't understood."
             ) from None
@@ -99,6 +90,22 @@ class Database:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+def _client(url: str, name: str) -> AsyncMongoClient[dict[str, Any]]:
+    return AsyncMongoClient(
+        url,
+        appname=name,
+        w="majority",
+        journal=True,
+        readConcernLevel="majority",
+        readPreference="primary",
+        maxPoolSize=POOL_CONNECTIONS,
+        waitQueueTimeoutMS=POOL_WAIT_MS,
+        connectTimeoutMS=CONNECT_TIMEOUT_MS,
+        serverSelectionTimeoutMS=OPERATION_TIMEOUT_MS,
+        timeoutMS=OPERATION_TIMEOUT_MS,
+    )
 
 
 class Indexed:
@@ -132,10 +139,10 @@ class translated:  # noqa: N801  (reads as a phrase: `with translated()`)
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if not isinstance(error, PyMongoError) or isinstance(error, DuplicateKeyError):
-            return
         if isinstance(error, DocumentTooLarge):
             raise PayloadTooLarge("The store takes at most 16 MB in one write; write less at once.") from None
+        if not isinstance(error, PyMongoError) or isinstance(error, DuplicateKeyError):
+            return
         if isinstance(error, ServerSelectionTimeoutError | WaitQueueTimeoutError):
             raise Unavailable(_AWAY) from None
         if isinstance(error, AutoReconnect | ConnectionFailure | WTimeoutError) or error.timeout:

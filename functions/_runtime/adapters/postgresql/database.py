@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 
 from functions._runtime.adapters.unanswered import Unanswered
-from functions._runtime.errors import Unavailable
+from functions._runtime.errors import PayloadTooLarge, Unavailable
 
 POOL_CONNECTIONS = 8
 CONNECT_TIMEOUT_S = 5.0
@@ -63,6 +63,7 @@ class Database:
 
         Raises:
             asyncpg.UniqueViolationError: a row with this key stands; nothing was written.
+            PayloadTooLarge: an index doesn't take a key of this length.
             Unanswered: the connection was lost; a write may stand or not.
             Unavailable: PostgreSQL can't be reached or refused; nothing was written.
         """
@@ -71,6 +72,10 @@ class Database:
             return list(await connection.fetch(query, *values))
         except asyncpg.UniqueViolationError:
             raise
+        except asyncpg.ProgramLimitExceededError:
+            raise PayloadTooLarge(
+                "A key or an indexed text is too long for the store; up to 2,000 bytes are sure to be taken."
+            ) from None
         except _LOST:
             raise Unanswered(_AWAY) from None
         except asyncpg.PostgresError:

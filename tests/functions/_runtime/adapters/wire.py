@@ -32,7 +32,6 @@ class Wire:
             lost, and all connections are cut.
         on_cut: called before the connections are cut.
         open, most_open: connections now, and at most at once.
-        messages: how many the clients have sent.
     """
 
     def __init__(self, url: str) -> None:
@@ -47,7 +46,7 @@ class Wire:
         self.lose_question: Mishap = never
         self.lose_answer: Mishap = never
         self.on_cut: Callable[[], None] = lambda: None
-        self.open = self.most_open = self.messages = 0
+        self.open = self.most_open = 0
 
     @property
     def url(self) -> str:
@@ -118,7 +117,6 @@ class _Link:
         wire = self._wire
         while message := await reader.read(CHUNK_BYTES):
             await wire.passing.wait()
-            wire.messages += 1
             if wire.lose_question(message):
                 wire.lose_question = never
                 wire.cut()
