@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ DEFAULT_PORT = 8080
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `scripts/run` was told. `model` None: the default model; `port` 0: any free one."""
+    """What `scripts/run` was told.
+
+    `model` None: the default model; `port` 0: any free one; `store` None: a file for each function.
+    """
 
     port: int
     host: str
@@ -34,6 +38,7 @@ class Options:
     reset: bool
     yes: bool
     json: bool
+    store: str | None = None
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -64,6 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.reset,
             arguments.yes,
             arguments.json,
+            arguments.store or os.environ.get("HADAL_STORE"),
         )
     )
 
@@ -121,6 +127,12 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a Hugging Face folder, hub id or GGUF file, or the URL of an OpenAI-compatible server"
         " (default: SmolLM2-135M-Instruct)",
+    )
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        help="postgresql://… or mongodb://…: where the functions keep everything, instead of a file each in"
+        " --data; the variable HADAL_STORE says it without showing a password to `ps`",
     )
     parser.add_argument(
         "--torch",

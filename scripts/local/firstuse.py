@@ -35,19 +35,19 @@ class Refused(Exception):
 class FirstUse:
     """Calls to the functions, each with the secret that it takes."""
 
-    def __init__(self, activator: Activator, data: DataFolder) -> None:
+    def __init__(self, activator: Activator, data: DataFolder, store_mark: str = "") -> None:
         self._activator = activator
         self._data = data
+        self._mark = data.path / f"{MARK}{store_mark}"
 
     async def first_key(self) -> str | None:
-        """The first admin's API key, made once in a data folder's life; None afterwards."""
-        mark = self._data.path / MARK
-        if mark.exists():
+        """The first admin's API key, made once in a store's life; None afterwards."""
+        if self._mark.exists():
             return None
         status, answer = await self._call(AUTH, b"/bootstrap", [self._bootstrap_token()], b"")
         if status not in (201, 409):
             raise Refused(f"auth answered {status} to POST /bootstrap; its log says more")
-        mark.touch()
+        self._mark.touch()
         return str(answer["api_key"]) if status == 201 else None
 
     async def another_key(self, name: str) -> dict[str, Any]:

@@ -34,7 +34,9 @@ from .manifests.model import EnvVar, Service
 from .models import Model, choose
 from .serving import External
 from .serving.orphans import end_orphans
+from .stores import check_store, store_mark, with_store
 
+FUNCTIONS = "dev.local/hadal-functions"
 FRONT = (AUTH, "gateway")
 """What a client's first request needs beside the model."""
 LOG_BYTES = 10_000_000
@@ -43,6 +45,8 @@ LOG_BYTES = 10_000_000
 def run(options: Options) -> int:
     """Start, serve until Ctrl-C or SIGTERM, stop; the exit status is 0. `StartError`."""
     console = Console()
+    if options.store:
+        check_store(options.store, IMAGES[FUNCTIONS])
     data = open_data_folder(options.data)
     orphans = end_orphans(data.path)
     if orphans:
@@ -50,6 +54,8 @@ def run(options: Options) -> int:
     if options.reset:
         _reset(data, options)
     manifests = _manifests(options.overlay)
+    if options.store:
+        manifests = with_store(manifests, options.store)
     outer = _outer_door(options)
     model = Model()
     if any(service.name == INFERENCE for service in manifests.services):
@@ -68,7 +74,7 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     machine = Machine(manifests, data, doors, {INFERENCE: External(model.url)} if model.url else {})
-    first_use = FirstUse(machine.activator, data)
+    first_use = FirstUse(machine.activator, data, store_mark(options.store))
     try:
         await machine.start()
     except LogRefused as error:
@@ -169,6 +175,11 @@ def _outer_door(options: Options) -> socket.socket:
 
 
 def _reset(data: DataFolder, options: Options) -> None:
+    if options.store:
+        raise StartError(
+            "--reset removes what is in --data, and the functions' data is in --store:"
+            " name a new database there instead."
+        )
     if not options.yes:
         if not sys.stdin.isatty():
             raise StartError(

@@ -85,10 +85,10 @@ class Lifecycle:
             self._failed_at = asyncio.get_running_loop().time()
             if not isinstance(error, Exception):
                 raise
-            self._log.error("build_failed", error=error)
             reason = (
                 error.message if isinstance(error, Problem) else "It couldn't be set up; its log says why."
             )
+            self._log.error("build_failed", error=error, reason=reason)
             self._failure = f"The function isn't ready: {reason}"
             raise Unavailable(self._failure, retry_after_s=RETRY_AFTER_S) from None
         finally:
