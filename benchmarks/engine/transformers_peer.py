@@ -18,6 +18,7 @@ class FirstToken(transformers.StoppingCriteria):
         self.at_s = 0.0
 
     def __call__(self, input_ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
+        """Called after every token."""
         self.at_s = self.at_s or time.perf_counter()
         return torch.zeros(len(input_ids), dtype=torch.bool)
 

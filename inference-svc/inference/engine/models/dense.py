@@ -7,6 +7,7 @@ names as in transformers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,10 +16,11 @@ from inference.engine.batch import Batch
 from inference.engine.models.cache import PagedCache
 from inference.engine.models.config import DenseShape
 from inference.engine.models.layers import Ends, GatedFeedForward, RmsNorm
-from inference.engine.models.rope import Rotation
 from inference.engine.models.source import WeightSource
 from inference.engine.operators.attention import AttentionPlan, PagedLayer, plan_attention
+from inference.engine.operators.kernels import Kernels
 from inference.engine.operators.linear import Linear
+from inference.engine.operators.rotation import Rotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class _Attention:
     shape: DenseShape
     qkv: Linear
     output: Linear
+    kernels: Kernels
     query_norm: RmsNorm | None
     key_norm: RmsNorm | None
 
@@ -36,7 +39,7 @@ class _Attention:
         query_size, key_size = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
         names = [f"{prefix}.{name}_proj" for name in ("q", "k", "v")]
         norms = [
-            RmsNorm.of(source.tensor(f"{prefix}.{name}_norm.weight", shape.head_dim), shape.norm_eps)
+            RmsNorm.load(source, f"{prefix}.{name}_norm", shape.head_dim, shape.norm_eps)
             if shape.query_key_norm
             else None
             for name in ("q", "k")
@@ -45,6 +48,7 @@ class _Attention:
             shape,
             source.linear(names, shape.hidden, [query_size, key_size, key_size]),
             source.linear([f"{prefix}.o_proj"], query_size, [shape.hidden]),
+            source.kernels,
             *norms,
         )
 
@@ -53,13 +57,12 @@ class _Attention:
     ) -> Tensor:
         shape = self.shape
         heads = self.qkv(rows).view(len(rows), -1, shape.head_dim)
-        queries, entries = heads[:, : shape.heads], heads[:, shape.heads :]
+        queries = heads[:, : shape.heads]
         if self.query_norm is not None and self.key_norm is not None:
             queries.copy_(self.query_norm(queries))
-            keys = entries[:, : shape.kv_heads]
+            keys = heads[:, shape.heads : shape.heads + shape.kv_heads]
             keys.copy_(self.key_norm(keys))
-        rotation.rotate_(heads[:, : shape.heads + shape.kv_heads])
-        layer.write(slots, entries)
+        self.kernels.rotate_and_write(heads, shape.heads, rotation, slots, layer)
         return self.output(plan(queries, layer, shape.head_dim**-0.5))
 
 
@@ -74,11 +77,9 @@ class _Layer:
     def load(cls, source: WeightSource, index: int, shape: DenseShape) -> _Layer:
         prefix = f"model.layers.{index}"
         return cls(
-            RmsNorm.of(source.tensor(f"{prefix}.input_layernorm.weight", shape.hidden), shape.norm_eps),
+            RmsNorm.load(source, f"{prefix}.input_layernorm", shape.hidden, shape.norm_eps),
             _Attention.load(source, f"{prefix}.self_attn", shape),
-            RmsNorm.of(
-                source.tensor(f"{prefix}.post_attention_layernorm.weight", shape.hidden), shape.norm_eps
-            ),
+            RmsNorm.load(source, f"{prefix}.post_attention_layernorm", shape.hidden, shape.norm_eps),
             GatedFeedForward.load(source, f"{prefix}.mlp", shape.hidden, shape.intermediate),
         )
 
@@ -91,12 +92,10 @@ class DenseDecoder:
     ends: Ends
     layers: tuple[_Layer, ...]
     frequencies: Tensor
-    triton: bool
+    kernels: Kernels
 
     @classmethod
-    def load(
-        cls, source: WeightSource, shape: DenseShape, device: torch.device, *, triton: bool = False
-    ) -> DenseDecoder:
+    def load(cls, source: WeightSource, shape: DenseShape, device: torch.device) -> DenseDecoder:
         """Take every weight.
 
         Raises:
@@ -113,7 +112,7 @@ class DenseDecoder:
             ),
             tuple(_Layer.load(source, index, shape) for index in range(shape.layers)),
             shape.rope.frequencies().to(device),
-            triton,
+            source.kernels,
         )
 
     @property
@@ -131,7 +130,13 @@ class DenseDecoder:
         rows = self.ends.embedding(batch.token_ids)
         rope = self.shape.rope
         rotation = Rotation.at(batch.positions, self.frequencies, rope.attention_factor, rows.dtype)
-        plan = plan_attention(batch, cache.block_tokens, self.shape.kv_heads, rows.dtype, triton=self.triton)
+        decodes = partial(
+            self.kernels.decodes,
+            block_tokens=cache.block_tokens,
+            kv_heads=self.shape.kv_heads,
+            dtype=rows.dtype,
+        )
+        plan = plan_attention(batch, cache.block_tokens, decodes)
         for layer, cached in zip(self.layers, cache.layers, strict=True):
             rows = rows + layer.attention(layer.attention_norm(rows), rotation, batch.slots, plan, cached)
             rows = rows + layer.feed_forward(layer.feed_forward_norm(rows))

@@ -13,6 +13,7 @@ from inference.engine.models.config import ExpertsShape
 from inference.engine.models.layers import GatedFeedForward
 from inference.engine.models.routing import Router
 from inference.engine.models.source import WeightSource
+from inference.engine.operators.kernels import TritonKernels
 
 
 class _RoutedExperts(Protocol):
@@ -78,22 +79,21 @@ class Experts:
     shared: GatedFeedForward | None
 
     @classmethod
-    def load(
-        cls, source: WeightSource, prefix: str, hidden: int, shape: ExpertsShape, *, triton: bool = False
-    ) -> Experts:
-        """Take the weights under `prefix`; `triton` computes the routed ones by the Triton kernel."""
+    def load(cls, source: WeightSource, prefix: str, hidden: int, shape: ExpertsShape) -> Experts:
+        """Take the weights under `prefix`."""
         bias = f"{prefix}.gate.e_score_correction_bias"
         shared = None
         if shape.shared:
             width = shape.intermediate * shape.shared
             shared = GatedFeedForward.load(source, f"{prefix}.shared_experts", hidden, width)
+        routed = GroupedExperts if isinstance(source.kernels, TritonKernels) else PackedExperts
         return cls(
             Router(
                 shape,
                 source.tensor(f"{prefix}.gate.weight", shape.routed, hidden).to(torch.float32),
                 source.tensor(bias, shape.routed).to(torch.float32) if bias in source else None,
             ),
-            (GroupedExperts if triton else PackedExperts).load(source, prefix, hidden, shape),
+            routed.load(source, prefix, hidden, shape),
             shared,
         )
 

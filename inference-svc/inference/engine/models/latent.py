@@ -8,6 +8,7 @@ of it are absorbed: that of the keys is applied to the queries, that of the valu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,10 +18,12 @@ from inference.engine.models.cache import PagedCache
 from inference.engine.models.config import LatentShape
 from inference.engine.models.experts import Experts
 from inference.engine.models.layers import Ends, GatedFeedForward, RmsNorm
-from inference.engine.models.rope import Rotation, halves_first
+from inference.engine.models.rope import halves_first
 from inference.engine.models.source import Reorder, WeightSource
 from inference.engine.operators.attention import AttentionPlan, PagedLayer, plan_attention
+from inference.engine.operators.kernels import Kernels
 from inference.engine.operators.linear import Linear
+from inference.engine.operators.rotation import Rotation
 
 _INNER_NORM_EPS = 1e-6  # of the norms inside the attention, whatever the configuration says of the others
 
@@ -41,7 +44,7 @@ class _Queries:
         rank = shape.query_rank
         return cls(
             source.linear([f"{prefix}.q_a_proj"], shape.hidden, [rank]),
-            RmsNorm.of(source.tensor(f"{prefix}.q_a_layernorm.weight", rank), _INNER_NORM_EPS),
+            RmsNorm.load(source, f"{prefix}.q_a_layernorm", rank, _INNER_NORM_EPS),
             source.linear([f"{prefix}.q_b_proj"], rank, [size], reorder),
         )
 
@@ -82,7 +85,7 @@ class _Attention:
                 [shape.latent + shape.rope_dim],
                 _halves(shape, 1),
             ),
-            RmsNorm.of(source.tensor(f"{prefix}.kv_a_layernorm.weight", shape.latent), _INNER_NORM_EPS),
+            RmsNorm.load(source, f"{prefix}.kv_a_layernorm", shape.latent, _INNER_NORM_EPS),
             up[:, : shape.nope_dim].contiguous(),
             up[:, shape.nope_dim :].transpose(1, 2).contiguous(),
             source.linear([f"{prefix}.o_proj"], shape.heads * shape.value_dim, [shape.hidden]),
@@ -118,16 +121,16 @@ class _Layer:
     feed_forward: GatedFeedForward | Experts
 
     @classmethod
-    def load(cls, source: WeightSource, index: int, shape: LatentShape, *, triton: bool) -> _Layer:
+    def load(cls, source: WeightSource, index: int, shape: LatentShape) -> _Layer:
         prefix, hidden = f"model.layers.{index}", shape.hidden
         dense = index < shape.dense_layers
         return cls(
-            RmsNorm.of(source.tensor(f"{prefix}.input_layernorm.weight", hidden), shape.norm_eps),
+            RmsNorm.load(source, f"{prefix}.input_layernorm", hidden, shape.norm_eps),
             _Attention.load(source, f"{prefix}.self_attn", shape),
-            RmsNorm.of(source.tensor(f"{prefix}.post_attention_layernorm.weight", hidden), shape.norm_eps),
+            RmsNorm.load(source, f"{prefix}.post_attention_layernorm", hidden, shape.norm_eps),
             GatedFeedForward.load(source, f"{prefix}.mlp", hidden, shape.intermediate)
             if dense
-            else Experts.load(source, f"{prefix}.mlp", hidden, shape.experts, triton=triton),
+            else Experts.load(source, f"{prefix}.mlp", hidden, shape.experts),
         )
 
 
@@ -139,12 +142,10 @@ class LatentDecoder:
     ends: Ends
     layers: tuple[_Layer, ...]
     frequencies: Tensor
-    triton: bool
+    kernels: Kernels
 
     @classmethod
-    def load(
-        cls, source: WeightSource, shape: LatentShape, device: torch.device, *, triton: bool = False
-    ) -> LatentDecoder:
+    def load(cls, source: WeightSource, shape: LatentShape, device: torch.device) -> LatentDecoder:
         """Take every weight; those of V3's extra layer for multi-token prediction stay in the file.
 
         Raises:
@@ -159,9 +160,9 @@ class LatentDecoder:
                 shape.norm_eps,
                 tied=shape.tied_embeddings,
             ),
-            tuple(_Layer.load(source, index, shape, triton=triton) for index in range(shape.layers)),
+            tuple(_Layer.load(source, index, shape) for index in range(shape.layers)),
             shape.rope.frequencies().to(device),
-            triton,
+            source.kernels,
         )
 
     @property
@@ -179,7 +180,13 @@ class LatentDecoder:
         rows = self.ends.embedding(batch.token_ids)
         rope = self.shape.rope
         rotation = Rotation.at(batch.positions, self.frequencies, rope.attention_factor, rows.dtype)
-        plan = plan_attention(batch, cache.block_tokens, 1, rows.dtype, triton=self.triton)
+        decodes = partial(
+            self.kernels.decodes,
+            block_tokens=cache.block_tokens,
+            kv_heads=1,
+            dtype=rows.dtype,
+        )
+        plan = plan_attention(batch, cache.block_tokens, decodes)
         for layer, cached in zip(self.layers, cache.layers, strict=True):
             rows = rows + layer.attention(layer.attention_norm(rows), rotation, batch.slots, plan, cached)
             rows = rows + layer.feed_forward(layer.feed_forward_norm(rows))

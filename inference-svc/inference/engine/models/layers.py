@@ -6,36 +6,28 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from inference.engine.models.source import Embedding, WeightSource
+from inference.engine.operators.kernels import Kernels
 from inference.engine.operators.linear import Linear
 
 
 @dataclass(frozen=True, slots=True)
 class RmsNorm:
-    """Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019; in float32 whatever the rows are.
-
-    Written out, because on a CPU torch's own takes three times as long for one row.
-    """
+    """Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019."""
 
     weight: Tensor
-    eps: Tensor
-    size: Tensor
+    eps: float
+    kernels: Kernels
 
     @classmethod
-    def of(cls, weight: Tensor, eps: float) -> RmsNorm:
-        """The norm with a weight of [size]."""
-        return cls(
-            weight, *(torch.tensor(float(number), device=weight.device) for number in (eps, len(weight)))
-        )
+    def load(cls, source: WeightSource, name: str, size: int, eps: float) -> RmsNorm:
+        """Take the weight of the module `name`."""
+        return cls(source.tensor(f"{name}.weight", size), eps, source.kernels)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Normalise the last axis."""
-        wide = rows.to(torch.float32)
-        squares = torch.linalg.vecdot(wide, wide).unsqueeze(-1)
-        normal = wide * torch.addcdiv(self.eps, squares, self.size).rsqrt_()
-        return normal.to(rows.dtype).mul_(self.weight)
+        return self.kernels.rms_norm(rows, self.weight, self.eps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +36,7 @@ class GatedFeedForward:
 
     gate_up: Linear
     down: Linear
+    kernels: Kernels
 
     @classmethod
     def load(cls, source: WeightSource, prefix: str, hidden: int, intermediate: int) -> GatedFeedForward:
@@ -51,12 +44,12 @@ class GatedFeedForward:
         return cls(
             source.linear([f"{prefix}.gate_proj", f"{prefix}.up_proj"], hidden, [intermediate, intermediate]),
             source.linear([f"{prefix}.down_proj"], intermediate, [hidden]),
+            source.kernels,
         )
 
     def __call__(self, rows: Tensor) -> Tensor:
         """From [rows, hidden] to the same."""
-        gate, up = self.gate_up(rows).chunk(2, -1)
-        return self.down(functional.silu(gate).mul_(up))
+        return self.down(self.kernels.silu_mul(self.gate_up(rows)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +65,7 @@ class Ends:
         """Take embeddings, last norm and output matrix; `tied` takes the embeddings as the latter."""
         return cls(
             source.embedding("model.embed_tokens.weight", tokens, hidden),
-            RmsNorm.of(source.tensor("model.norm.weight", hidden), norm_eps),
+            RmsNorm.load(source, "model.norm", hidden, norm_eps),
             source.linear(["model.embed_tokens" if tied else "lm_head"], hidden, [tokens]),
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +17,8 @@ from inference.engine.models.dense import DenseDecoder
 from inference.engine.models.latent import LatentDecoder
 from inference.engine.models.source import CheckpointSource, WeightSource
 from inference.engine.models.weights import CheckpointWeights
+from inference.engine.number_format import cpu_instructions
+from inference.engine.operators.choice import choose_kernels
 from inference.engine.operators.packing import choose_packing
 
 
@@ -41,28 +42,22 @@ class Network(Protocol):
 class Build(Protocol):
     """Makes an architecture of a checkpoint's configuration and weights."""
 
-    def __call__(
-        self, config: Mapping[str, Any], source: WeightSource, device: torch.device, *, triton: bool
-    ) -> Network:
-        """The network; `triton` computes attention of decodes and routed experts by the Triton kernels."""
+    def __call__(self, config: Mapping[str, Any], source: WeightSource, device: torch.device) -> Network:
+        """The network."""
         ...
 
 
 def _dense(*, query_key_norm: bool) -> Build:
-    def build(
-        config: Mapping[str, Any], source: WeightSource, device: torch.device, *, triton: bool
-    ) -> Network:
+    def build(config: Mapping[str, Any], source: WeightSource, device: torch.device) -> Network:
         shape = dense_shape(config, query_key_norm=query_key_norm)
-        return DenseDecoder.load(source, shape, device, triton=triton)
+        return DenseDecoder.load(source, shape, device)
 
     return build
 
 
 def _latent(version: int) -> Build:
-    def build(
-        config: Mapping[str, Any], source: WeightSource, device: torch.device, *, triton: bool
-    ) -> Network:
-        return LatentDecoder.load(source, latent_shape(config, version=version), device, triton=triton)
+    def build(config: Mapping[str, Any], source: WeightSource, device: torch.device) -> Network:
+        return LatentDecoder.load(source, latent_shape(config, version=version), device)
 
     return build
 
@@ -85,8 +80,7 @@ class LoadOptions:
         dtype: of rows and cache, a torch dtype's name.
         device: `cpu` or `cuda`.
         packing: of the weights (`operators.packing`); `auto` chooses by the machine.
-        kernels: of attention and routed experts, `torch` or `triton`; `auto` is `triton` on a CUDA device
-            where that is installed.
+        kernels: of the steps beside the products (`operators.choice`); `auto` chooses by the machine.
         quantization: of a GGUF file's blocks, one of `quantization.packing.MODES`.
     """
 
@@ -138,9 +132,9 @@ def load_model(folder: Path, options: LoadOptions) -> LoadedNetwork:
     name, build = _architecture(config)
     dtype, device = getattr(torch, options.dtype), torch.device(options.device)
     packing = choose_packing(dtype, device, options.packing)
-    source = CheckpointSource(CheckpointWeights(folder), packing.pack, dtype, device)
-    triton = _uses_triton(options.kernels, device)
-    network = build(config, source, device, triton=triton)
+    kernels, why = choose_kernels(options.kernels, dtype, device, cpu_instructions())
+    source = CheckpointSource(CheckpointWeights(folder), packing.pack, dtype, device, kernels)
+    network = build(config, source, device)
     return LoadedNetwork(
         ModelSpec(
             architecture=name,
@@ -151,19 +145,10 @@ def load_model(folder: Path, options: LoadOptions) -> LoadedNetwork:
             dtype=dtype,
             device=device,
             weight_bytes=source.nbytes,
-            kernels=f"{'triton' if triton else 'torch'}, weights {packing.name} ({packing.reason})",
+            kernels=f"{kernels.name} ({why}), weights {packing.name} ({packing.reason})",
         ),
         network,
     )
-
-
-def _uses_triton(wanted: str, device: torch.device) -> bool:
-    if wanted not in ("auto", "torch", "triton"):
-        raise ValueError(f"there are no kernels {wanted!r}; there are: auto, torch, triton")
-    installed = find_spec("triton") is not None
-    if wanted == "triton" and not installed:
-        raise ValueError("the kernels 'triton' need the package triton, which isn't installed")
-    return wanted == "triton" or (wanted == "auto" and device.type == "cuda" and installed)
 
 
 def _architecture(config: Mapping[str, Any]) -> tuple[str, Build]:

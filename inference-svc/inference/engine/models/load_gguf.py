@@ -10,6 +10,8 @@ from inference.engine.batch import ModelSpec
 from inference.engine.models.config import dense_shape
 from inference.engine.models.dense import DenseDecoder
 from inference.engine.models.load import LoadedNetwork, LoadOptions
+from inference.engine.number_format import cpu_instructions
+from inference.engine.operators.choice import choose_kernels
 from inference.engine.operators.packing import choose_packing
 from inference.engine.quantization.gguf_source import GgufSource
 from inference.engine.quantization.packing import BlockPacking
@@ -26,7 +28,8 @@ def load_gguf_model(path: Path, options: LoadOptions) -> LoadedNetwork:
     """
     device = torch.device("cpu")
     plain = choose_packing(torch.float32, device, options.packing)
-    packing = BlockPacking(plain, options.quantization)
+    kernels, why = choose_kernels(options.kernels, torch.float32, device, cpu_instructions())
+    packing = BlockPacking(plain, kernels, options.quantization)
     source = GgufSource.open(path, packing)
     config = source.config()
     shape = dense_shape(config, query_key_norm=config["model_type"] == "qwen3")
@@ -41,7 +44,7 @@ def load_gguf_model(path: Path, options: LoadOptions) -> LoadedNetwork:
             dtype=torch.float32,
             device=device,
             weight_bytes=source.nbytes,
-            kernels=f"GGUF blocks {packing}; others {plain.name} ({plain.reason})",
+            kernels=f"{kernels.name} ({why}); blocks {packing}; other weights {plain.name} ({plain.reason})",
         ),
         network,
     )

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.engine.models.weights import CheckpointWeights
+from inference.engine.operators.kernels import Kernels
 from inference.engine.operators.linear import Linear, Pack
 
 Reorder = Callable[[Tensor], Tensor]
@@ -26,6 +27,11 @@ class Embedding(Protocol):
 
 class WeightSource(Protocol):
     """Gives a model its weights by their names in the checkpoint; each raises ValueError where it can't."""
+
+    @property
+    def kernels(self) -> Kernels:
+        """What the layers compute with beside the products."""
+        ...
 
     def __contains__(self, name: str) -> bool:
         """Whether there is such a tensor."""
@@ -78,6 +84,7 @@ class CheckpointSource:
     pack: Pack
     dtype: torch.dtype
     device: torch.device
+    kernels: Kernels
     nbytes: int = field(default=0, init=False)
 
     def __contains__(self, name: str) -> bool:

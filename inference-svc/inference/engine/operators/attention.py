@@ -7,7 +7,7 @@ slower one there. A sequence with more new tokens (a chunk of its prompt) is tak
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
@@ -19,6 +19,19 @@ from torch.nn import functional
 from inference.engine.batch import Batch
 
 _PADDING_LIMIT = 2  # a decode is read with others up to so many times its own length
+
+
+class Group(Protocol):
+    """Some of a step's queries, computed together."""
+
+    @property
+    def rows(self) -> Tensor | slice:
+        """Their places in the batch."""
+        ...
+
+    def attend(self, queries: Tensor, layer: PagedLayer, scale: float) -> Tensor:
+        """[queries, heads, value_dim] for queries of [queries, heads, dim]."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,11 @@ class PagedLayer:
     def __post_init__(self) -> None:
         """Keep the view of all slots in a row, [parts, slots, dim], which every step needs."""
         object.__setattr__(self, "_slots", self.entries.flatten(1, 2))
+
+    @property
+    def slots(self) -> int:
+        """Entries of a part."""
+        return self._slots.shape[1]
 
     def write(self, slots: Tensor, entries: Tensor) -> None:
         """Put a step's entries, [tokens, parts, dim], into their slots, [tokens]."""
@@ -117,24 +135,11 @@ class _Chunk:
         return attended[0].transpose(0, 1)
 
 
-class _Group(Protocol):
-    """Some of a step's queries, computed together."""
-
-    @property
-    def rows(self) -> Tensor | slice:
-        """Their places in the batch."""
-        ...
-
-    def attend(self, queries: Tensor, layer: PagedLayer, scale: float) -> Tensor:
-        """[queries, heads, value_dim] for queries of [queries, heads, dim]."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class AttentionPlan:
     """One step's attention, worked out once and used by every layer."""
 
-    groups: tuple[_Group, ...]
+    groups: tuple[Group, ...]
 
     def __call__(self, queries: Tensor, layer: PagedLayer, scale: float) -> Tensor:
         """Attend, with this step's entries already in the cache.
@@ -155,42 +160,57 @@ class AttentionPlan:
         return output.flatten(1)
 
 
-def plan_attention(
-    batch: Batch, block_tokens: int, kv_heads: int, dtype: torch.dtype, *, triton: bool = False
-) -> AttentionPlan:
-    """Work out how this step's sequences attend; reads the batch's small tensors on the host.
+DecodesOf = Callable[[Sequence[int], Tensor, Tensor], list[Group]]
+"""Makes the groups of the sequences with one query: of its rows, [sequences, blocks] tables, and lengths."""
+
+
+def plan_attention(batch: Batch, block_tokens: int, decodes_of: DecodesOf) -> AttentionPlan:
+    """Work out how this step's sequences attend; reads the batch's small tensors on the host."""
+    starts: list[int] = batch.query_starts.tolist()
+    counts = [end - start for start, end in pairwise(starts)]
+    single = [i for i, count in enumerate(counts) if count == 1]
+    groups: list[Group] = []
+    if single:
+        rows = [starts[i] for i in single]
+        groups = decodes_of(rows, batch.block_tables[single], batch.context_lengths[single])
+    if len(single) < len(counts):
+        lengths: list[int] = batch.context_lengths.tolist()
+        groups += [
+            _chunk(batch, i, starts[i], count, lengths[i], block_tokens)
+            for i, count in enumerate(counts)
+            if count > 1
+        ]
+    return AttentionPlan(tuple(groups))
+
+
+def batched_decodes(
+    rows: Sequence[int],
+    tables: Tensor,
+    context_lengths: Tensor,
+    *,
+    block_tokens: int,
+    kv_heads: int,
+    dtype: torch.dtype,
+) -> list[Group]:
+    """Groups of similar length, in plain torch.
 
     Args:
-        batch: the step.
-        block_tokens: slots of a block; with `triton`, 16 or a larger power of two.
+        rows: the queries' places in the batch.
+        tables: [sequences, blocks] int32.
+        context_lengths: [sequences] int32.
+        block_tokens: slots of a block.
         kv_heads: of the cache.
-        dtype: of the queries.
-        triton: whether decodes are computed by the Triton kernel.
+        dtype: of queries and cache.
     """
-    starts: list[int] = batch.query_starts.tolist()
-    lengths: list[int] = batch.context_lengths.tolist()
-    counts = [end - start for start, end in pairwise(starts)]
-    single = sorted((i for i, count in enumerate(counts) if count == 1), key=lengths.__getitem__)
-    decodes: list[_Group] = [
+    lengths: list[int] = context_lengths.tolist()
+    return [
         _Decodes(
-            torch.tensor([starts[i] for i in group], device=batch.token_ids.device),
-            _blocks(batch, group, max(lengths[i] for i in group), block_tokens),
-            _mask([lengths[i] for i in group], batch.token_ids.device, dtype).repeat(kv_heads, 1, 1),
+            torch.tensor([rows[i] for i in group], device=tables.device),
+            _blocks(tables, group, max(lengths[i] for i in group), block_tokens),
+            _mask([lengths[i] for i in group], tables.device, dtype).repeat(kv_heads, 1, 1),
         )
-        for group in ([] if triton else _groups(single, lengths))
+        for group in _groups(sorted(range(len(rows)), key=lengths.__getitem__), lengths)
     ]
-    if triton and single:
-        from inference.engine.operators.triton_attention import paged_decodes
-
-        single.sort()
-        tables, ends = batch.block_tables[single], batch.context_lengths[single]
-        decodes = [paged_decodes([starts[i] for i in single], tables, ends)]
-    chunks = [
-        _chunk(batch, i, starts[i], counts[i], lengths[i], block_tokens)
-        for i, count in enumerate(counts)
-        if count > 1
-    ]
-    return AttentionPlan((*decodes, *chunks))
 
 
 def _groups(single: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
@@ -212,7 +232,7 @@ def _mask(lengths: Sequence[int], device: torch.device, dtype: torch.dtype) -> T
 
 
 def _chunk(batch: Batch, i: int, start: int, count: int, length: int, block_tokens: int) -> _Chunk:
-    blocks = _blocks(batch, [i], length, block_tokens)
+    blocks = _blocks(batch.block_tables, [i], length, block_tokens)
     mask = None
     if count < length:
         place = torch.arange(length, device=batch.token_ids.device)
@@ -220,9 +240,9 @@ def _chunk(batch: Batch, i: int, start: int, count: int, length: int, block_toke
     return _Chunk(slice(start, start + count), blocks, mask)
 
 
-def _blocks(batch: Batch, group: list[int], tokens: int, block_tokens: int) -> _Blocks:
+def _blocks(block_tables: Tensor, group: list[int], tokens: int, block_tokens: int) -> _Blocks:
     count = -(-tokens // block_tokens)
-    tables = batch.block_tables[group, :count]
+    tables = block_tables[group, :count]
     if len(group) == 1:
         ids: list[int] = tables[0].tolist()
         if ids == list(range(ids[0], ids[0] + count)):

@@ -11,6 +11,7 @@ Triton's interpreter where there is no GPU.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -131,6 +132,8 @@ def _tile(size: int) -> int:
     return max(_SMALLEST_TILE, int(triton.next_power_of_2(max(size, 1))))
 
 
-def paged_decodes(rows: list[int], tables: Tensor, lengths: Tensor) -> PagedDecodes:
+def paged_decodes(rows: Sequence[int], tables: Tensor, lengths: Tensor) -> PagedDecodes:
     """The group of the sequences whose tables and lengths these are, with queries at `rows`."""
-    return PagedDecodes(torch.tensor(rows, device=tables.device), tables.contiguous(), lengths.contiguous())
+    return PagedDecodes(
+        torch.tensor(list(rows), device=tables.device), tables.contiguous(), lengths.contiguous()
+    )

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from inference.checkpoint.gguf_config import GgufModel
 from inference.engine.models.source import Reorder, TableEmbedding
+from inference.engine.operators.kernels import Kernels
 from inference.engine.operators.linear import Linear
-from inference.engine.quantization.blocks import EIGHT_BITS, FOUR_BITS, Blocks, take_apart
+from inference.engine.quantization.blocks import EIGHT_BITS, FOUR_BITS
 from inference.engine.quantization.packing import BlockPacking
 
 
@@ -26,6 +27,11 @@ class GgufSource:
     tensors: dict[str, Any]
     packing: BlockPacking
     nbytes: int = field(default=0, init=False)
+
+    @property
+    def kernels(self) -> Kernels:
+        """What the layers compute with beside the products."""
+        return self.packing.kernels
 
     @classmethod
     def open(cls, path: Path, packing: BlockPacking) -> GgufSource:
@@ -59,14 +65,14 @@ class GgufSource:
     def linear(
         self, names: Sequence[str], inputs: int, outputs: Sequence[int], reorder: Reorder | None = None
     ) -> Linear:
-        """One product for several matrices; four bits stay four bits where all of them are."""
+        """One product for several matrices; blocks stay blocks where all are of one kind."""
         sizes = list(zip(names, outputs, strict=True))
         found = [self._find(f"{name}.weight", (size, inputs)) for name, size in sizes]
         kinds = {tensor.tensor_type.name for tensor in found}
         bias = self._biases(sizes)
-        if reorder is None and (kinds <= set(FOUR_BITS) or kinds <= set(EIGHT_BITS)):
-            parts = [take_apart(tensor.tensor_type.name, self._rows(tensor)) for tensor in found]
-            linear = self.packing.pack(_stack(parts), bias, four_bits=kinds <= set(FOUR_BITS))
+        if reorder is None and len(kinds) == 1 and kinds <= {*FOUR_BITS, *EIGHT_BITS}:
+            data = np.concatenate([self._rows(tensor) for tensor in found])
+            linear = self.packing.pack(kinds.pop(), data, bias)
         else:
             weight = torch.cat([self._floats(f"{name}.weight", (size, inputs)) for name, size in sizes])
             if reorder is not None:
@@ -111,11 +117,3 @@ class GgufSource:
                 for name, size in sizes
             ]
         )
-
-
-def _stack(parts: Sequence[Blocks]) -> Blocks:
-    return Blocks(
-        np.concatenate([part.quants for part in parts]),
-        np.concatenate([part.scales for part in parts]),
-        np.concatenate([part.offsets for part in parts]),
-    )

@@ -3,8 +3,8 @@
 Few rows wait for memory, so the packed form wins, having a quarter of the bytes; many rows wait for
 arithmetic, and the packed operators unpack again for each of them. Where the border lies differs between
 processors and shapes, so each shape is timed once, a few milliseconds, and both forms are kept where both
-have their use. (FBGEMM's eight-bit products, whose rows are rounded to eight bits too, are the fastest of all
-and not among the candidates: they double the perplexity of the default model.)
+have their use. (FBGEMM's eight-bit products, whose rows get one scale for all, double the perplexity of the
+default model: they are not among the candidates.)
 """
 
 from __future__ import annotations
@@ -16,19 +16,24 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from inference.engine.operators.kernels import Kernels
 from inference.engine.operators.linear import HALF_LARGEST, HalfWeightLinear, Linear
-from inference.engine.operators.packing import FLOAT16_WEIGHTS, Packing, flaw_of
-from inference.engine.quantization.blocks import BLOCK, Blocks
+from inference.engine.operators.native.kernels import NativeBlockLinear, NativeKernels
+from inference.engine.operators.packing import FLOAT16_WEIGHTS, Packing
+from inference.engine.quantization.blocks import FOUR_BITS, Bytes, take_apart
 from inference.engine.quantization.linear import EightBitLinear, FourBitLinear, SwitchingLinear
 
 MODES = ("auto", "unpacked", "packed")
 """`auto`: what is faster; `unpacked`: exact to float32; `packed`: the least memory."""
 
-_ROW_COUNTS = (1, 2, 4, 8)
+_ROW_COUNTS = (1, 2, 4, 8, 16, 32)
 _ROUNDS = 3
 _EVICTING_NUMBERS = 16_000_000  # 64 MB: more than the caches, in which a model's weights don't stay either
-_OUTPUTS_MULTIPLE = 16  # of the four-bit operator
-_RIGHT = 2e-2  # bfloat16 rows
+_OUTPUTS_MULTIPLE = 16  # of torch's four-bit operator
+_LARGEST_ERROR = (
+    2e-2  # of a product, against the unpacked weights': rows are rounded, operators may be broken
+)
+_REFUSALS = (RuntimeError, AttributeError, NotImplementedError)
 Clock = Callable[[], float]
 
 
@@ -38,6 +43,7 @@ class BlockPacking:
 
     Attributes:
         plain: the packing of unpacked weights.
+        kernels: the native ones multiply a file's bytes as they are; else torch's packed operators do.
         mode: one of `MODES`.
         clock: seconds.
         few_rows: by (outputs, inputs): up to how many rows the packed form was the faster one.
@@ -45,6 +51,7 @@ class BlockPacking:
     """
 
     plain: Packing
+    kernels: Kernels
     mode: str = "auto"
     clock: Clock = time.perf_counter
     few_rows: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -59,15 +66,22 @@ class BlockPacking:
         if self.mode not in MODES:
             raise ValueError(f"there is no quantization mode {self.mode!r}; there are: {', '.join(MODES)}")
 
-    def pack(self, blocks: Blocks, bias: Tensor | None, *, four_bits: bool) -> Linear:
-        """The fastest (or smallest) form of a matrix that works on this machine."""
-        if self.mode == "unpacked" or not _is_right(four_bits=four_bits):
-            return self.plain.pack(torch.from_numpy(blocks.floats()), bias)
-        packed = _packed(blocks, bias, four_bits=four_bits)
-        if packed is None or self.mode == "packed":
-            return packed or self.plain.pack(torch.from_numpy(blocks.floats()), bias)
-        unpacked = self._unpack(torch.from_numpy(blocks.floats()), bias)
-        outputs, inputs = blocks.quants.shape
+    def pack(self, kind: str, data: Bytes, bias: Tensor | None) -> Linear:
+        """The fastest (or smallest) form of a matrix that works on this machine.
+
+        Args:
+            kind: GGUF's name of the blocks, one of `FOUR_BITS` or `EIGHT_BITS`.
+            data: [out, bytes of a row].
+            bias: [out], or None.
+        """
+        weight = torch.from_numpy(take_apart(kind, data).floats())
+        packed = None if self.mode == "unpacked" else self._packed(kind, data, weight, bias)
+        if packed is None:
+            return self.plain.pack(weight, bias)
+        if self.mode == "packed":
+            return packed
+        unpacked = self._unpacked(weight, bias)
+        outputs, inputs = weight.shape
         if (outputs, inputs) not in self.few_rows:
             self.few_rows[outputs, inputs] = self._measure(packed, unpacked, inputs)
         few = self.few_rows[outputs, inputs]
@@ -80,7 +94,29 @@ class BlockPacking:
         )
         return f"{self.mode}; rows up to which packed weights are faster: {borders or 'not measured'}"
 
-    def _unpack(self, weight: Tensor, bias: Tensor | None) -> Linear:
+    def _packed(self, kind: str, data: Bytes, weight: Tensor, bias: Tensor | None) -> Linear | None:
+        """The packed form; None where no operator takes it, or one doesn't compute what it should."""
+        try:
+            linear = self._pack_by_kind(kind, data, weight, bias)
+            if linear is None:
+                return None
+            rows = torch.randn(1, weight.shape[1])
+            right = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)
+            error = float((linear(rows) - right).norm() / right.norm())
+        except _REFUSALS:
+            return None
+        return linear if error <= _LARGEST_ERROR else None
+
+    def _pack_by_kind(self, kind: str, data: Bytes, weight: Tensor, bias: Tensor | None) -> Linear | None:
+        if isinstance(self.kernels, NativeKernels):
+            blocks = torch.from_numpy(data.copy())
+            place = NativeBlockLinear.KINDS.index(kind)
+            return NativeBlockLinear(self.kernels.library, place, blocks, weight.shape[1], bias)
+        if kind not in FOUR_BITS:
+            return EightBitLinear.pack(weight, bias)
+        return None if len(weight) % _OUTPUTS_MULTIPLE else FourBitLinear.pack(take_apart(kind, data), bias)
+
+    def _unpacked(self, weight: Tensor, bias: Tensor | None) -> Linear:
         """In float16 where that packing works: it loses far less than the blocks have lost before."""
         half = self.plain.name == FLOAT16_WEIGHTS and float(weight.abs().max()) <= HALF_LARGEST
         return (HalfWeightLinear.pack if half else self.plain.pack)(weight, bias)
@@ -103,32 +139,3 @@ class BlockPacking:
             linear(rows)
             times.append(self.clock() - start)
         return min(times)
-
-
-def _packed(blocks: Blocks, bias: Tensor | None, *, four_bits: bool) -> Linear | None:
-    """The packed form; None for a shape that the operator doesn't take."""
-    if not four_bits:
-        return EightBitLinear.pack(torch.from_numpy(blocks.floats()), bias)
-    return None if len(blocks.quants) % _OUTPUTS_MULTIPLE else FourBitLinear.pack(blocks, bias)
-
-
-def _is_right(*, four_bits: bool) -> bool:
-    """Whether the packed operator is there and multiplies as it should: it is private to torch."""
-    return flaw_of(_trial(four_bits=four_bits), torch.float32, torch.device("cpu"), _RIGHT) is None
-
-
-def _trial(*, four_bits: bool) -> Callable[[Tensor, Tensor | None], Linear]:
-    """A pack that rounds its own matrix to blocks first, so that only the operator can differ."""
-
-    def pack(weight: Tensor, bias: Tensor | None) -> Linear:
-        if not four_bits:
-            return EightBitLinear.pack(weight, bias)
-        by_block = weight.view(len(weight), -1, BLOCK)
-        scales = torch.full(by_block.shape[:2], 0.5)
-        offsets = by_block.amin(-1)
-        quants = ((by_block - offsets[..., None]) / scales[..., None]).round().clamp(0, 15)
-        blocks = Blocks(quants.flatten(1).to(torch.uint8).numpy(), scales.numpy(), offsets.numpy())
-        weight.copy_(torch.from_numpy(blocks.floats()))
-        return FourBitLinear.pack(blocks, bias)
-
-    return pack

@@ -90,5 +90,5 @@ def test_a_latent_cache_is_smaller_than_one_of_keys_and_values(checkpoint: Check
 
 
 def test_unknown_kernels_are_refused_with_those_there_are(checkpoint: Checkpoints) -> None:
-    with pytest.raises(ValueError, match="there are: auto, torch, triton"):
+    with pytest.raises(ValueError, match="there are: auto, torch, native, triton"):
         load_model(checkpoint("llama"), LoadOptions(kernels="magic"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from inference.engine.batch import Batch
 from inference.engine.operators.attention import PagedLayer, plan_attention
+from inference.engine.operators.kernels import Kernels
 
 BLOCK_TOKENS = 4
 HEADS, KV_HEADS, DIM = 6, 2, 8
@@ -68,7 +70,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("latent", [False, True])
-def test_each_query_attends_to_its_own_past(case: str, latent: bool) -> None:
+def test_each_query_attends_to_its_own_past(case: str, latent: bool, kernels: Kernels) -> None:
     torch.manual_seed(3)
     batch = batch_of(*CASES[case])
     kv_heads = 1 if latent else KV_HEADS
@@ -78,7 +80,8 @@ def test_each_query_attends_to_its_own_past(case: str, latent: bool) -> None:
         else PagedLayer(torch.randn(2 * KV_HEADS, 10, BLOCK_TOKENS, DIM), KV_HEADS, DIM)
     )
     queries = torch.randn(len(batch.token_ids), HEADS, DIM)
-    plan = plan_attention(batch, BLOCK_TOKENS, kv_heads, torch.float32)
+    decodes = partial(kernels.decodes, block_tokens=BLOCK_TOKENS, kv_heads=kv_heads, dtype=torch.float32)
+    plan = plan_attention(batch, BLOCK_TOKENS, decodes)
     torch.testing.assert_close(plan(queries, layer, SCALE), one_by_one(queries, layer, batch))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def test_latent_attention_is_that_of_plain_torch(heads: int, dtype: torch.dtype)
 def compare_attention(
     heads: int, kv_heads: int, parts: int, dim: int, value_dim: int, dtype: torch.dtype
 ) -> None:
-    from inference.engine.operators.attention import PagedLayer, plan_attention
+    from inference.engine.operators.attention import PagedLayer, batched_decodes, plan_attention
     from inference.engine.operators.triton_attention import paged_decodes
     from tests.engine.operators.test_attention import batch_of
 
@@ -50,7 +51,8 @@ def compare_attention(
     entries = torch.randn(parts, 10, BLOCK_TOKENS, dim).to(DEVICE, dtype)
     layer = PagedLayer(entries, kv_heads, value_dim)
     queries = torch.randn(3, heads, dim).to(DEVICE, dtype)
-    expected = plan_attention(batch, BLOCK_TOKENS, kv_heads, torch.float32)(
+    decodes = partial(batched_decodes, block_tokens=BLOCK_TOKENS, kv_heads=kv_heads, dtype=torch.float32)
+    expected = plan_attention(batch, BLOCK_TOKENS, decodes)(
         queries.float().cpu(), PagedLayer(entries.float().cpu(), kv_heads, value_dim), 0.2
     )
     group = paged_decodes([0, 1, 2], batch.block_tables.to(DEVICE), batch.context_lengths.to(DEVICE))

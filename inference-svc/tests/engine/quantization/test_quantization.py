@@ -8,18 +8,24 @@ import numpy as np
 import pytest
 import torch
 
+from inference.engine.operators.kernels import TorchKernels
 from inference.engine.operators.linear import PlainLinear
-from inference.engine.operators.packing import Packing, choose_packing
-from inference.engine.quantization.blocks import Blocks, take_apart
+from inference.engine.operators.packing import Packing
+from inference.engine.quantization.blocks import Blocks, Bytes, take_apart
 from inference.engine.quantization.linear import EightBitLinear, FourBitLinear, SwitchingLinear
 from inference.engine.quantization.packing import BlockPacking
 
 PLAIN = Packing("plain", PlainLinear)
 
 
-def blocks_of(kind: str, rows: int = 32, inputs: int = 64) -> Blocks:
+def bytes_of(kind: str, rows: int = 32, inputs: int = 64) -> Bytes:
     values = np.random.default_rng(4).standard_normal((rows, inputs), dtype=np.float32)
-    return take_apart(kind, gguf.quants.quantize(values, gguf.GGMLQuantizationType[kind]))
+    data: Bytes = gguf.quants.quantize(values, gguf.GGMLQuantizationType[kind])
+    return data
+
+
+def blocks_of(kind: str) -> Blocks:
+    return take_apart(kind, bytes_of(kind))
 
 
 @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0"])
@@ -71,40 +77,40 @@ def clock(*spent_s: float) -> Iterator[float]:
 
 def packing(*spent_s: float, mode: str = "auto") -> BlockPacking:
     readings = clock(*[time_s for time_s in spent_s for _ in range(3)])
-    return BlockPacking(PLAIN, mode, clock=lambda: next(readings), evicting=torch.zeros(1))
+    return BlockPacking(PLAIN, TorchKernels(), mode, clock=lambda: next(readings), evicting=torch.zeros(1))
 
 
 def test_weights_stay_packed_only_up_to_the_rows_where_that_was_faster() -> None:
     # Of 1 and 2 rows the packed product takes one second, the other two; of 4 rows it is the reverse.
-    linear = packing(1.0, 2.0, 1.0, 2.0, 2.0, 1.0).pack(blocks_of("Q4_1"), None, four_bits=True)
+    linear = packing(1.0, 2.0, 1.0, 2.0, 2.0, 1.0).pack("Q4_1", bytes_of("Q4_1"), None)
     assert isinstance(linear, SwitchingLinear)
     assert linear.few_rows == 2
 
 
 def test_weights_that_are_never_faster_packed_are_unpacked() -> None:
-    linear = packing(2.0, 1.0).pack(blocks_of("Q4_1"), None, four_bits=True)
+    linear = packing(2.0, 1.0).pack("Q4_1", bytes_of("Q4_1"), None)
     assert isinstance(linear, PlainLinear)
 
 
 def test_the_smallest_form_keeps_nothing_unpacked() -> None:
-    four = packing(mode="packed").pack(blocks_of("Q4_0"), None, four_bits=True)
-    eight = packing(mode="packed").pack(blocks_of("Q8_0"), None, four_bits=False)
+    four = packing(mode="packed").pack("Q4_0", bytes_of("Q4_0"), None)
+    eight = packing(mode="packed").pack("Q8_0", bytes_of("Q8_0"), None)
     assert isinstance(four, FourBitLinear)
     assert isinstance(eight, EightBitLinear)
 
 
 def test_a_matrix_whose_shape_the_operator_refuses_is_unpacked() -> None:
-    linear = packing(mode="packed").pack(blocks_of("Q4_0", rows=20), None, four_bits=True)
+    linear = packing(mode="packed").pack("Q4_0", bytes_of("Q4_0", rows=20), None)
     assert isinstance(linear, PlainLinear)
 
 
 def test_the_unpacked_mode_is_exact() -> None:
     blocks = blocks_of("Q4_1")
-    linear = packing(mode="unpacked").pack(blocks, None, four_bits=True)
+    linear = packing(mode="unpacked").pack("Q4_1", bytes_of("Q4_1"), None)
     rows = torch.randn(3, 64)
     torch.testing.assert_close(linear(rows), rows @ torch.from_numpy(blocks.floats()).T)
 
 
 def test_an_unknown_mode_is_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match="there are: auto, unpacked, packed"):
-        BlockPacking(choose_packing(torch.float32, torch.device("cpu")), "three-bits")
+        BlockPacking(PLAIN, TorchKernels(), "three-bits")

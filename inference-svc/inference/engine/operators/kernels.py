@@ -1,0 +1,118 @@
+"""The steps of a layer beside its products: one port, because some machines have faster forms of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inference.engine.operators.attention import Group, PagedLayer, batched_decodes
+from inference.engine.operators.rotation import Rotation
+
+
+class Kernels(Protocol):
+    """What a layer computes beside its products."""
+
+    @property
+    def name(self) -> str:
+        """What `/info` and the log call them."""
+        ...
+
+    def rms_norm(self, rows: Tensor, weight: Tensor, eps: float) -> Tensor:
+        """`rows / sqrt(mean(rows ** 2) + eps) * weight` over the last axis; computed in float32."""
+        ...
+
+    def silu_mul(self, gate_up: Tensor) -> Tensor:
+        """From [rows, 2 * size], gates first, to `silu(gate) * up`, [rows, size]."""
+        ...
+
+    def rotate_and_write(
+        self, heads: Tensor, queries: int, rotation: Rotation, slots: Tensor, layer: PagedLayer
+    ) -> None:
+        """Rotate queries and keys of [tokens, heads, dim] in place; put keys and values into the cache.
+
+        Args:
+            heads: the queries, then the keys, then the values.
+            queries: how many of the heads are queries.
+            rotation: by what.
+            slots: [tokens] int64.
+            layer: of the cache.
+        """
+        ...
+
+    def decodes(
+        self,
+        rows: Sequence[int],
+        tables: Tensor,
+        lengths: Tensor,
+        *,
+        block_tokens: int,
+        kv_heads: int,
+        dtype: torch.dtype,
+    ) -> list[Group]:
+        """The attention of sequences with one query each (`attention.batched_decodes`)."""
+        ...
+
+
+class TorchKernels:
+    """Plain torch, for every device and number format."""
+
+    name = "torch"
+
+    def rms_norm(self, rows: Tensor, weight: Tensor, eps: float) -> Tensor:
+        """Written out, because on a CPU torch's own takes three times as long for one row."""
+        wide = rows.to(torch.float32)
+        squares = torch.linalg.vecdot(wide, wide).unsqueeze(-1)
+        normal: Tensor = wide * squares.mul_(1.0 / rows.shape[-1]).add_(eps).rsqrt_()
+        return normal.to(rows.dtype).mul_(weight)
+
+    def silu_mul(self, gate_up: Tensor) -> Tensor:
+        """From [rows, 2 * size] to [rows, size]."""
+        gate, up = gate_up.chunk(2, -1)
+        return functional.silu(gate).mul_(up)
+
+    def rotate_and_write(
+        self, heads: Tensor, queries: int, rotation: Rotation, slots: Tensor, layer: PagedLayer
+    ) -> None:
+        """Rotate in place and write."""
+        rotation.rotate_(heads[:, : queries + layer.kv_heads])
+        layer.write(slots, heads[:, queries:])
+
+    def decodes(
+        self,
+        rows: Sequence[int],
+        tables: Tensor,
+        lengths: Tensor,
+        *,
+        block_tokens: int,
+        kv_heads: int,
+        dtype: torch.dtype,
+    ) -> list[Group]:
+        """Two batched products around a softmax."""
+        return batched_decodes(
+            rows, tables, lengths, block_tokens=block_tokens, kv_heads=kv_heads, dtype=dtype
+        )
+
+
+class TritonKernels(TorchKernels):
+    """Plain torch but for the attention of decodes, and (in `models.experts`) routed experts."""
+
+    name = "triton"
+
+    def decodes(
+        self,
+        rows: Sequence[int],
+        tables: Tensor,
+        lengths: Tensor,
+        *,
+        block_tokens: int,
+        kv_heads: int,
+        dtype: torch.dtype,
+    ) -> list[Group]:
+        """One kernel for all sequences; `block_tokens` is 16 or a larger power of two."""
+        from inference.engine.operators.triton_attention import paged_decodes
+
+        return [paged_decodes(rows, tables, lengths)]

@@ -1,0 +1,249 @@
+// The steps of a decode that torch has no single operator for, on x86-64 with AVX2: compiled at first use by
+// build.py, called through ctypes. Every function has its counterpart in plain torch, which the tests hold it
+// against. Matrices are row-major float32 unless a comment says otherwise; threads are OpenMP's, torch's own.
+
+#include <immintrin.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace {
+
+constexpr int kBlock = 32;      // weights of a GGUF block
+constexpr int kRowsAtOnce = 4;  // activation rows that share one unpacking of a weight block
+
+// One row of activations in blocks of 32 signed bytes (llama.cpp's Q8_1): value = quant * scale.
+struct QuantizedRows {
+    std::vector<int8_t> quants;
+    std::vector<float> scales;  // [rows, blocks]
+    std::vector<float> sums;    // [rows, blocks]: of a block's values, for what is added to every weight
+};
+
+void quantize_block(const float* x, int8_t* quants, float* scale, float* sum) {
+    float largest = 0.0f;
+    for (int i = 0; i < kBlock; ++i) largest = std::fmax(largest, std::fabs(x[i]));
+    const float step = largest / 127.0f, inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
+    int total = 0;
+    for (int i = 0; i < kBlock; ++i) {
+        const int quant = static_cast<int>(std::nearbyint(x[i] * inverse));
+        quants[i] = static_cast<int8_t>(quant);
+        total += quant;
+    }
+    *scale = step;
+    *sum = step * static_cast<float>(total);
+}
+
+float half(const uint8_t* bytes) {
+    uint16_t bits;
+    std::memcpy(&bits, bytes, sizeof bits);
+    return _cvtsh_ss(bits);
+}
+
+float sum_of(__m256 lanes) {
+    __m128 low = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
+    low = _mm_add_ps(low, _mm_movehl_ps(low, low));
+    return _mm_cvtss_f32(_mm_add_ss(low, _mm_movehdup_ps(low)));
+}
+
+__m256 as_floats(__m256i sixteen_bit_sums) {
+    return _mm256_cvtepi32_ps(_mm256_madd_epi16(sixteen_bit_sums, _mm256_set1_epi16(1)));
+}
+
+// The three kinds of blocks: their size, scale, what is added to every weight, and the product of 32 weights
+// with 32 quants as eight partial sums.
+struct FourBits {
+    __m256i weights;
+    explicit FourBits(const uint8_t* pairs) {
+        const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(pairs));
+        const __m256i both = _mm256_set_m128i(_mm_srli_epi16(packed, 4), packed);
+        weights = _mm256_and_si256(both, _mm256_set1_epi8(15));
+    }
+    // 15 * 127 * 2 fits into sixteen bits, so the first sum can't saturate.
+    __m256 times(__m256i quants) const { return as_floats(_mm256_maddubs_epi16(weights, quants)); }
+};
+
+struct Q4_0 : FourBits {
+    static constexpr int kBytes = 18;
+    explicit Q4_0(const uint8_t* block) : FourBits(block + 2) {}
+    static float scale(const uint8_t* block) { return half(block); }
+    static float offset(const uint8_t* block) { return -8.0f * half(block); }
+};
+
+struct Q4_1 : FourBits {
+    static constexpr int kBytes = 20;
+    explicit Q4_1(const uint8_t* block) : FourBits(block + 4) {}
+    static float scale(const uint8_t* block) { return half(block); }
+    static float offset(const uint8_t* block) { return half(block + 2); }
+};
+
+struct Q8_0 {
+    static constexpr int kBytes = 34;
+    __m256i weights, magnitudes;
+    explicit Q8_0(const uint8_t* block)
+        : weights(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(block + 2))),
+          magnitudes(_mm256_abs_epi8(weights)) {}
+    // 127 * 127 * 2 fits as well; a weight of -128 isn't made by any quantizer of this format.
+    __m256 times(__m256i quants) const {
+        return as_floats(_mm256_maddubs_epi16(magnitudes, _mm256_sign_epi8(quants, weights)));
+    }
+    static float scale(const uint8_t* block) { return half(block); }
+    static float offset(const uint8_t*) { return 0.0f; }
+};
+
+template <class Kind, int Rows>
+void multiply(const uint8_t* weight, const QuantizedRows& x, int first, int blocks, int outputs, int output,
+              float* y) {
+    __m256 lanes[Rows];
+    float added[Rows] = {};
+    for (int r = 0; r < Rows; ++r) lanes[r] = _mm256_setzero_ps();
+    for (int b = 0; b < blocks; ++b, weight += Kind::kBytes) {
+        const Kind block(weight);
+        const float scale = Kind::scale(weight), offset = Kind::offset(weight);
+        for (int r = 0; r < Rows; ++r) {
+            const size_t place = static_cast<size_t>(first + r) * blocks + b;
+            const auto* quants = reinterpret_cast<const __m256i*>(x.quants.data() + place * kBlock);
+            const __m256 step = _mm256_set1_ps(scale * x.scales[place]);
+            lanes[r] = _mm256_fmadd_ps(block.times(_mm256_loadu_si256(quants)), step, lanes[r]);
+            added[r] += offset * x.sums[place];
+        }
+    }
+    for (int r = 0; r < Rows; ++r) y[static_cast<size_t>(first + r) * outputs + output] = sum_of(lanes[r]) + added[r];
+}
+
+template <class Kind>
+void block_linear(const float* x, const uint8_t* weight, float* y, int rows, int inputs, int outputs) {
+    const int blocks = inputs / kBlock;
+    QuantizedRows quantized{std::vector<int8_t>(static_cast<size_t>(rows) * inputs),
+                            std::vector<float>(static_cast<size_t>(rows) * blocks),
+                            std::vector<float>(static_cast<size_t>(rows) * blocks)};
+    for (int place = 0; place < rows * blocks; ++place)
+        quantize_block(x + static_cast<size_t>(place) * kBlock, quantized.quants.data() + static_cast<size_t>(place) * kBlock,
+                       &quantized.scales[place], &quantized.sums[place]);
+    const size_t row_bytes = static_cast<size_t>(blocks) * Kind::kBytes;
+#pragma omp parallel for schedule(static)
+    for (int output = 0; output < outputs; ++output) {
+        const uint8_t* own = weight + output * row_bytes;
+        int row = 0;
+        for (; row + kRowsAtOnce <= rows; row += kRowsAtOnce)
+            multiply<Kind, kRowsAtOnce>(own, quantized, row, blocks, outputs, output, y);
+        for (; row < rows; ++row) multiply<Kind, 1>(own, quantized, row, blocks, outputs, output, y);
+    }
+}
+
+}  // namespace
+
+extern "C" {
+
+// y[rows, outputs] = x[rows, inputs] times a GGUF matrix [outputs, inputs]; kind 0: Q4_0, 1: Q4_1, 2: Q8_0.
+void hadal_block_linear(int kind, const float* x, const uint8_t* weight, float* y, int rows, int inputs, int outputs) {
+    switch (kind) {
+        case 0: block_linear<Q4_0>(x, weight, y, rows, inputs, outputs); break;
+        case 1: block_linear<Q4_1>(x, weight, y, rows, inputs, outputs); break;
+        default: block_linear<Q8_0>(x, weight, y, rows, inputs, outputs);
+    }
+}
+
+// y = x / sqrt(mean(x^2) + eps) * weight, row by row.
+void hadal_rms_norm(const float* x, const float* weight, float* y, int rows, int size, float eps) {
+    for (int row = 0; row < rows; ++row, x += size, y += size) {
+        float squares = 0.0f;
+#pragma omp simd reduction(+ : squares)
+        for (int i = 0; i < size; ++i) squares += x[i] * x[i];
+        const float factor = 1.0f / std::sqrt(squares / static_cast<float>(size) + eps);
+#pragma omp simd
+        for (int i = 0; i < size; ++i) y[i] = x[i] * factor * weight[i];
+    }
+}
+
+// y[rows, size] = silu(x[:, :size]) * x[:, size:].
+void hadal_silu_mul(const float* x, float* y, int rows, int size) {
+    for (int row = 0; row < rows; ++row, x += 2 * size, y += size) {
+#pragma omp simd
+        for (int i = 0; i < size; ++i) y[i] = x[i] / (1.0f + std::exp(-x[i])) * x[size + i];
+    }
+}
+
+// Rotates the first `rotated` of `heads` heads of each token in place (cosine and sine [tokens, dim], the first
+// half of the sine negated), and copies all heads from `queries` on into the cache [parts, slots, dim].
+void hadal_rotate_and_write(float* heads, const float* cosine, const float* sine, const int64_t* slots, float* cache,
+                            int tokens, int heads_count, int rotated, int queries, int dim, int64_t cache_slots) {
+    const int middle = dim / 2;
+    for (int token = 0; token < tokens; ++token) {
+        const float *c = cosine + static_cast<size_t>(token) * dim, *s = sine + static_cast<size_t>(token) * dim;
+        for (int head = 0; head < heads_count; ++head) {
+            float* x = heads + (static_cast<size_t>(token) * heads_count + head) * dim;
+            if (head < rotated) {
+#pragma omp simd
+                for (int i = 0; i < middle; ++i) {
+                    const float first = x[i], second = x[middle + i];
+                    x[i] = first * c[i] + second * s[i];
+                    x[middle + i] = second * c[middle + i] + first * s[middle + i];
+                }
+            }
+            if (head >= queries)
+                std::memcpy(cache + ((head - queries) * cache_slots + slots[token]) * dim, x, sizeof(float) * dim);
+        }
+    }
+}
+
+// Attention of one query a sequence over the paged cache [parts, blocks, block_tokens, dim], whose first
+// `kv_heads` parts are keys; values begin at the part `values_part` and have `value_dim` numbers. Queries are
+// [sequences, heads, dim] with `row_stride` numbers from one sequence to the next; output is
+// [sequences, heads, value_dim].
+void hadal_paged_decode(const float* queries, const float* cache, const int32_t* tables, const int32_t* lengths,
+                        float* output, int sequences, int heads, int kv_heads, int values_part, int dim,
+                        int value_dim, int table_stride, int block_tokens, int64_t row_stride, int64_t cache_slots,
+                        float scale) {
+    const int group = heads / kv_heads;
+#pragma omp parallel
+    {
+        std::vector<float> scores;
+#pragma omp for collapse(2) schedule(dynamic)
+        for (int sequence = 0; sequence < sequences; ++sequence)
+            for (int kv_head = 0; kv_head < kv_heads; ++kv_head) {
+                const int length = lengths[sequence];
+                const int32_t* table = tables + static_cast<size_t>(sequence) * table_stride;
+                const float* keys = cache + kv_head * cache_slots * dim;
+                const float* values = cache + (values_part + kv_head) * cache_slots * dim;
+                const float* query = queries + sequence * row_stride + static_cast<size_t>(kv_head) * group * dim;
+                float* attended = output + (static_cast<size_t>(sequence) * heads + kv_head * group) * value_dim;
+                scores.resize(static_cast<size_t>(group) * length);
+                for (int place = 0; place < length; ++place) {
+                    const int64_t slot = static_cast<int64_t>(table[place / block_tokens]) * block_tokens + place % block_tokens;
+                    const float* key = keys + slot * dim;
+                    for (int g = 0; g < group; ++g) {
+                        float product = 0.0f;
+#pragma omp simd reduction(+ : product)
+                        for (int i = 0; i < dim; ++i) product += query[g * dim + i] * key[i];
+                        scores[static_cast<size_t>(g) * length + place] = product * scale;
+                    }
+                }
+                for (int g = 0; g < group; ++g) {
+                    float* own = scores.data() + static_cast<size_t>(g) * length;
+                    float highest = own[0], total = 0.0f;
+                    for (int place = 1; place < length; ++place) highest = std::fmax(highest, own[place]);
+#pragma omp simd reduction(+ : total)
+                    for (int place = 0; place < length; ++place) {
+                        own[place] = std::exp(own[place] - highest);
+                        total += own[place];
+                    }
+                    const float inverse = 1.0f / total;
+                    for (int place = 0; place < length; ++place) own[place] *= inverse;
+                }
+                std::memset(attended, 0, sizeof(float) * group * value_dim);
+                for (int place = 0; place < length; ++place) {
+                    const int64_t slot = static_cast<int64_t>(table[place / block_tokens]) * block_tokens + place % block_tokens;
+                    const float* value = values + slot * dim;
+                    for (int g = 0; g < group; ++g) {
+                        const float weight = scores[static_cast<size_t>(g) * length + place];
+#pragma omp simd
+                        for (int i = 0; i < value_dim; ++i) attended[g * value_dim + i] += weight * value[i];
+                    }
+                }
+            }
+    }
+}
+
+}  // extern "C"

@@ -1,0 +1,200 @@
+"""`Kernels` in C++: a layer's small steps in one call each, and attention that walks blocks where they lie.
+
+Called through ctypes with tensors' addresses, so each method takes care that a tensor is float32 and
+contiguous; what isn't goes to plain torch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inference.engine.operators.attention import Group, PagedLayer
+from inference.engine.operators.kernels import TorchKernels
+from inference.engine.operators.native.build import NativeUnavailable, load_native
+from inference.engine.operators.rotation import Rotation
+
+_MANY_ROWS = 64  # from here on torch's own, which share the rows among the threads
+_P, _I, _L, _F = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
+_SIGNATURES = {
+    "hadal_rms_norm": (_P, _P, _P, _I, _I, _F),
+    "hadal_silu_mul": (_P, _P, _I, _I),
+    "hadal_rotate_and_write": (_P, _P, _P, _P, _P, _I, _I, _I, _I, _I, _L),
+    "hadal_paged_decode": (_P, _P, _P, _P, _P, *[_I] * 8, _L, _L, _F),
+    "hadal_block_linear": (_I, _P, _P, _P, _I, _I, _I),
+}
+
+
+def native_kernels(instructions: frozenset[str]) -> NativeKernels:
+    """The kernels, tried against plain torch.
+
+    Raises:
+        NativeUnavailable: they can't be built here, or don't compute what they should.
+    """
+    library = load_native(instructions)
+    for name, arguments in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = arguments, None
+    kernels = NativeKernels(library)
+    rows, weight = torch.linspace(-3, 3, 192).view(2, 96), torch.linspace(0, 1, 96)
+    right = TorchKernels().rms_norm(rows, weight, 1e-5)
+    if not torch.allclose(kernels.rms_norm(rows, weight, 1e-5), right, rtol=1e-4, atol=1e-5):
+        raise NativeUnavailable("the built kernels differ from plain torch")
+    return kernels
+
+
+def _fits(*tensors: Tensor) -> bool:
+    return all(tensor.dtype == torch.float32 and tensor.is_contiguous() for tensor in tensors)
+
+
+@dataclass(frozen=True, slots=True)
+class NativeKernels(TorchKernels):
+    """C++ for few rows of float32; plain torch for the rest."""
+
+    library: Any
+    name = "native"
+
+    def rms_norm(self, rows: Tensor, weight: Tensor, eps: float) -> Tensor:
+        """Over the last axis."""
+        if not _fits(rows, weight) or len(rows) >= _MANY_ROWS:
+            return TorchKernels.rms_norm(self, rows, weight, eps)
+        normal, size = torch.empty_like(rows), rows.shape[-1]
+        self.library.hadal_rms_norm(
+            rows.data_ptr(), weight.data_ptr(), normal.data_ptr(), rows.numel() // size, size, eps
+        )
+        return normal
+
+    def silu_mul(self, gate_up: Tensor) -> Tensor:
+        """From [rows, 2 * size] to [rows, size]."""
+        if not _fits(gate_up) or len(gate_up) >= _MANY_ROWS:
+            return TorchKernels.silu_mul(self, gate_up)
+        rows, size = len(gate_up), gate_up.shape[1] // 2
+        product = gate_up.new_empty(rows, size)
+        self.library.hadal_silu_mul(gate_up.data_ptr(), product.data_ptr(), rows, size)
+        return product
+
+    def rotate_and_write(
+        self, heads: Tensor, queries: int, rotation: Rotation, slots: Tensor, layer: PagedLayer
+    ) -> None:
+        """Rotate in place and write."""
+        tokens, count, dim = heads.shape
+        if not _fits(heads, rotation.cosine, rotation.sine, layer.entries) or tokens >= _MANY_ROWS:
+            TorchKernels.rotate_and_write(self, heads, queries, rotation, slots, layer)
+            return
+        self.library.hadal_rotate_and_write(
+            heads.data_ptr(),
+            rotation.cosine.data_ptr(),
+            rotation.sine.data_ptr(),
+            slots.data_ptr(),
+            layer.entries.data_ptr(),
+            tokens,
+            count,
+            queries + layer.kv_heads,
+            queries,
+            dim,
+            layer.slots,
+        )
+
+    def decodes(
+        self,
+        rows: Sequence[int],
+        tables: Tensor,
+        lengths: Tensor,
+        *,
+        block_tokens: int,
+        kv_heads: int,
+        dtype: torch.dtype,
+    ) -> list[Group]:
+        """All sequences in one call."""
+        if dtype != torch.float32:
+            return TorchKernels.decodes(
+                self, rows, tables, lengths, block_tokens=block_tokens, kv_heads=kv_heads, dtype=dtype
+            )
+        first, last = rows[0], rows[-1]
+        place: Tensor | slice = (
+            slice(first, last + 1) if last - first == len(rows) - 1 else torch.tensor(rows)
+        )
+        whole = (tensor.to(torch.int32).contiguous() for tensor in (tables, lengths))
+        return [NativeDecodes(self.library, place, *whole)]
+
+
+@dataclass(frozen=True, slots=True)
+class NativeDecodes:
+    """A group of an `AttentionPlan`: sequences with one query each; tables and lengths int32."""
+
+    library: Any
+    rows: Tensor | slice
+    tables: Tensor
+    lengths: Tensor
+
+    def attend(self, queries: Tensor, layer: PagedLayer, scale: float) -> Tensor:
+        """[sequences, heads, value_dim] for queries of [sequences, heads, dim]."""
+        count, heads, dim = queries.shape
+        if queries.stride()[1:] != (dim, 1):
+            queries = queries.contiguous()
+        output = queries.new_empty(count, heads, layer.value_dim)
+        shared = len(layer.entries) == layer.kv_heads
+        self.library.hadal_paged_decode(
+            queries.data_ptr(),
+            layer.entries.data_ptr(),
+            self.tables.data_ptr(),
+            self.lengths.data_ptr(),
+            output.data_ptr(),
+            count,
+            heads,
+            layer.kv_heads,
+            0 if shared else layer.kv_heads,
+            dim,
+            layer.value_dim,
+            self.tables.shape[1],
+            layer.entries.shape[2],
+            queries.stride(0),
+            layer.slots,
+            scale,
+        )
+        return output
+
+
+@dataclass(frozen=True, slots=True)
+class NativeBlockLinear:
+    """A GGUF matrix in its own bytes; rows are rounded to eight bits in blocks of 32 (llama.cpp's Q8_1).
+
+    Attributes:
+        library: the kernels.
+        kind: the place of the format in `KINDS`.
+        blocks: [out, bytes of a row] uint8.
+        inputs: numbers of a row.
+    """
+
+    KINDS = ("Q4_0", "Q4_1", "Q8_0")
+
+    library: Any
+    kind: int
+    blocks: Tensor
+    inputs: int
+    bias: Tensor | None
+
+    @property
+    def nbytes(self) -> int:
+        """The weights' bytes in memory."""
+        return self.blocks.nbytes
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """From [rows, in] to [rows, out], float32."""
+        rows = rows.contiguous()
+        product = rows.new_empty(len(rows), len(self.blocks))
+        self.library.hadal_block_linear(
+            self.kind,
+            rows.data_ptr(),
+            self.blocks.data_ptr(),
+            product.data_ptr(),
+            len(rows),
+            self.inputs,
+            len(self.blocks),
+        )
+        return product if self.bias is None else product.add_(self.bias)

@@ -1,0 +1,83 @@
+"""Every form of a layer's small steps against the definition."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from inference.engine.operators.attention import PagedLayer
+from inference.engine.operators.choice import choose_kernels
+from inference.engine.operators.kernels import Kernels, TorchKernels
+from inference.engine.operators.rotation import Rotation
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("shape", [(1, 96), (5, 100), (3, 2, 24), (80, 64)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_norm_is_the_definition(shape: tuple[int, ...], dtype: torch.dtype, kernels: Kernels) -> None:
+    rows, weight = torch.randn(shape).to(dtype), torch.randn(shape[-1]).to(dtype)
+    right = functional.rms_norm(rows.float(), shape[-1:], weight.float(), 1e-3)
+    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+    torch.testing.assert_close(
+        kernels.rms_norm(rows, weight, 1e-3).float(), right, rtol=tolerance, atol=tolerance
+    )
+
+
+def test_the_norm_of_a_part_of_each_row_is_that_of_a_copy(kernels: Kernels) -> None:
+    rows, weight = torch.randn(4, 96)[:, :32], torch.randn(32)
+    torch.testing.assert_close(
+        kernels.rms_norm(rows, weight, 1e-5), kernels.rms_norm(rows.clone(), weight, 1e-5)
+    )
+
+
+@pytest.mark.parametrize("rows", [1, 7, 80])
+def test_the_gate_is_the_definition(rows: int, kernels: Kernels) -> None:
+    gate_up = torch.randn(rows, 202) * 10
+    gate, up = gate_up[:, :101], gate_up[:, 101:]
+    torch.testing.assert_close(kernels.silu_mul(gate_up), functional.silu(gate) * up, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("tokens", [1, 3, 70])
+def test_queries_and_keys_are_rotated_and_keys_and_values_written(tokens: int, kernels: Kernels) -> None:
+    queries, kv_heads, dim = 3, 2, 8
+    heads = torch.randn(tokens, queries + 2 * kv_heads, dim)
+    before = heads.clone()
+    positions = torch.arange(tokens) * 5
+    rotation = Rotation.at(positions, torch.tensor([1.0, 0.3, 0.1, 0.01]), 1.0, torch.float32)
+    layer = PagedLayer(torch.zeros(2 * kv_heads, 10, 16, dim), kv_heads, dim)
+    slots = torch.randperm(160)[:tokens]
+    kernels.rotate_and_write(heads, queries, rotation, slots, layer)
+    rotated = rotation(before[:, : queries + kv_heads])
+    torch.testing.assert_close(heads[:, :queries], rotated[:, :queries])
+    written = layer.entries.flatten(1, 2)[:, slots].transpose(0, 1)
+    torch.testing.assert_close(written[:, :kv_heads], rotated[:, queries:])
+    torch.testing.assert_close(written[:, kv_heads:], before[:, queries + kv_heads :])
+    assert int((layer.entries != 0).any(-1).sum()) == tokens * 2 * kv_heads
+
+
+def test_a_rotation_turns_pairs_by_their_angle() -> None:
+    rotation = Rotation.at(torch.tensor([1]), torch.tensor([torch.pi / 2]), 1.0, torch.float32)
+    torch.testing.assert_close(rotation(torch.tensor([[[1.0, 0.0]]])), torch.tensor([[[0.0, 1.0]]]))
+
+
+def test_without_the_instructions_plain_torch_is_chosen_and_the_reason_told() -> None:
+    chosen, why = choose_kernels("auto", torch.float32, CPU, frozenset({"sse2"}))
+    assert type(chosen) is TorchKernels
+    assert "no avx2" in why
+
+
+def test_rows_of_another_number_format_are_for_plain_torch() -> None:
+    chosen, _ = choose_kernels("auto", torch.bfloat16, CPU, frozenset({"avx2", "fma", "f16c"}))
+    assert type(chosen) is TorchKernels
+
+
+def test_native_kernels_that_are_forced_but_not_to_be_had_are_refused() -> None:
+    with pytest.raises(ValueError, match="'native' can't be had: this processor has no avx2"):
+        choose_kernels("native", torch.float32, CPU, frozenset({"f16c", "fma"}))
+
+
+def test_unknown_kernels_are_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="there are: auto, torch, native, triton"):
+        choose_kernels("magic", torch.float32, CPU, frozenset())
