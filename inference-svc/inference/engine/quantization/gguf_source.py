@@ -44,7 +44,10 @@ class GgufSource:
         """
         import gguf
 
-        reader = gguf.GGUFReader(path)
+        try:
+            reader = gguf.GGUFReader(path)
+        except (ValueError, IndexError) as error:
+            raise ValueError(f"{path.name} is not a whole GGUF file") from error
         model = GgufModel({name: field.contents() for name, field in reader.fields.items()})
         return cls(model, {model.tensor_name(tensor.name): tensor for tensor in reader.tensors}, packing)
 

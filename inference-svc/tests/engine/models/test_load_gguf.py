@@ -67,6 +67,13 @@ def test_packed_weights_keep_the_perplexity_of_unpacked_ones(tmp_path: Path) -> 
     assert chosen == pytest.approx(unpacked, rel=1e-2)
 
 
+def test_a_file_that_is_no_gguf_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.gguf"
+    path.write_bytes(b"GGUF, or not")
+    with pytest.raises(ValueError, match=r"broken\.gguf is not a whole GGUF file"):
+        load_gguf_model(path, LoadOptions())
+
+
 def test_perplexity_is_that_of_the_log_probabilities(tmp_path: Path) -> None:
     write_gguf(tmp_path / "plain.gguf")
     model = load_gguf_model(tmp_path / "plain.gguf", LoadOptions())

@@ -109,7 +109,8 @@ void multiply(const uint8_t* weight, const QuantizedRows& x, int first, int bloc
             added[r] += offset * x.sums[place];
         }
     }
-    for (int r = 0; r < Rows; ++r) y[static_cast<size_t>(first + r) * outputs + output] = sum_of(lanes[r]) + added[r];
+    for (int r = 0; r < Rows; ++r)
+        y[static_cast<size_t>(first + r) * outputs + output] = sum_of(lanes[r]) + added[r];
 }
 
 template <class Kind>
@@ -118,9 +119,11 @@ void block_linear(const float* x, const uint8_t* weight, float* y, int rows, int
     QuantizedRows quantized{std::vector<int8_t>(static_cast<size_t>(rows) * inputs),
                             std::vector<float>(static_cast<size_t>(rows) * blocks),
                             std::vector<float>(static_cast<size_t>(rows) * blocks)};
-    for (int place = 0; place < rows * blocks; ++place)
-        quantize_block(x + static_cast<size_t>(place) * kBlock, quantized.quants.data() + static_cast<size_t>(place) * kBlock,
-                       &quantized.scales[place], &quantized.sums[place]);
+    for (int place = 0; place < rows * blocks; ++place) {
+        const size_t start = static_cast<size_t>(place) * kBlock;
+        quantize_block(x + start, quantized.quants.data() + start, &quantized.scales[place],
+                       &quantized.sums[place]);
+    }
     const size_t row_bytes = static_cast<size_t>(blocks) * Kind::kBytes;
 #pragma omp parallel for schedule(static)
     for (int output = 0; output < outputs; ++output) {
@@ -137,7 +140,8 @@ void block_linear(const float* x, const uint8_t* weight, float* y, int rows, int
 extern "C" {
 
 // y[rows, outputs] = x[rows, inputs] times a GGUF matrix [outputs, inputs]; kind 0: Q4_0, 1: Q4_1, 2: Q8_0.
-void hadal_block_linear(int kind, const float* x, const uint8_t* weight, float* y, int rows, int inputs, int outputs) {
+void hadal_block_linear(int kind, const float* x, const uint8_t* weight, float* y, int rows, int inputs,
+                        int outputs) {
     switch (kind) {
         case 0: block_linear<Q4_0>(x, weight, y, rows, inputs, outputs); break;
         case 1: block_linear<Q4_1>(x, weight, y, rows, inputs, outputs); break;
@@ -167,11 +171,13 @@ void hadal_silu_mul(const float* x, float* y, int rows, int size) {
 
 // Rotates the first `rotated` of `heads` heads of each token in place (cosine and sine [tokens, dim], the first
 // half of the sine negated), and copies all heads from `queries` on into the cache [parts, slots, dim].
-void hadal_rotate_and_write(float* heads, const float* cosine, const float* sine, const int64_t* slots, float* cache,
-                            int tokens, int heads_count, int rotated, int queries, int dim, int64_t cache_slots) {
+void hadal_rotate_and_write(float* heads, const float* cosine, const float* sine, const int64_t* slots,
+                            float* cache, int tokens, int heads_count, int rotated, int queries, int dim,
+                            int64_t cache_slots) {
     const int middle = dim / 2;
     for (int token = 0; token < tokens; ++token) {
-        const float *c = cosine + static_cast<size_t>(token) * dim, *s = sine + static_cast<size_t>(token) * dim;
+        const float* c = cosine + static_cast<size_t>(token) * dim;
+        const float* s = sine + static_cast<size_t>(token) * dim;
         for (int head = 0; head < heads_count; ++head) {
             float* x = heads + (static_cast<size_t>(token) * heads_count + head) * dim;
             if (head < rotated) {
@@ -182,8 +188,8 @@ void hadal_rotate_and_write(float* heads, const float* cosine, const float* sine
                     x[middle + i] = second * c[middle + i] + first * s[middle + i];
                 }
             }
-            if (head >= queries)
-                std::memcpy(cache + ((head - queries) * cache_slots + slots[token]) * dim, x, sizeof(float) * dim);
+            if (head < queries) continue;
+            std::memcpy(cache + ((head - queries) * cache_slots + slots[token]) * dim, x, sizeof(float) * dim);
         }
     }
 }
@@ -194,8 +200,8 @@ void hadal_rotate_and_write(float* heads, const float* cosine, const float* sine
 // [sequences, heads, value_dim].
 void hadal_paged_decode(const float* queries, const float* cache, const int32_t* tables, const int32_t* lengths,
                         float* output, int sequences, int heads, int kv_heads, int values_part, int dim,
-                        int value_dim, int table_stride, int block_tokens, int64_t row_stride, int64_t cache_slots,
-                        float scale) {
+                        int value_dim, int table_stride, int block_tokens, int64_t row_stride,
+                        int64_t cache_slots, float scale) {
     const int group = heads / kv_heads;
 #pragma omp parallel
     {
@@ -205,14 +211,17 @@ void hadal_paged_decode(const float* queries, const float* cache, const int32_t*
             for (int kv_head = 0; kv_head < kv_heads; ++kv_head) {
                 const int length = lengths[sequence];
                 const int32_t* table = tables + static_cast<size_t>(sequence) * table_stride;
+                const auto slot_of = [=](int place) {
+                    return int64_t{table[place / block_tokens]} * block_tokens + place % block_tokens;
+                };
                 const float* keys = cache + kv_head * cache_slots * dim;
                 const float* values = cache + (values_part + kv_head) * cache_slots * dim;
-                const float* query = queries + sequence * row_stride + static_cast<size_t>(kv_head) * group * dim;
-                float* attended = output + (static_cast<size_t>(sequence) * heads + kv_head * group) * value_dim;
+                const int first = kv_head * group;  // of the heads that share these keys
+                const float* query = queries + sequence * row_stride + static_cast<size_t>(first) * dim;
+                float* attended = output + (static_cast<size_t>(sequence) * heads + first) * value_dim;
                 scores.resize(static_cast<size_t>(group) * length);
                 for (int place = 0; place < length; ++place) {
-                    const int64_t slot = static_cast<int64_t>(table[place / block_tokens]) * block_tokens + place % block_tokens;
-                    const float* key = keys + slot * dim;
+                    const float* key = keys + slot_of(place) * dim;
                     for (int g = 0; g < group; ++g) {
                         float product = 0.0f;
 #pragma omp simd reduction(+ : product)
@@ -234,8 +243,7 @@ void hadal_paged_decode(const float* queries, const float* cache, const int32_t*
                 }
                 std::memset(attended, 0, sizeof(float) * group * value_dim);
                 for (int place = 0; place < length; ++place) {
-                    const int64_t slot = static_cast<int64_t>(table[place / block_tokens]) * block_tokens + place % block_tokens;
-                    const float* value = values + slot * dim;
+                    const float* value = values + slot_of(place) * dim;
                     for (int g = 0; g < group; ++g) {
                         const float weight = scores[static_cast<size_t>(g) * length + place];
 #pragma omp simd
