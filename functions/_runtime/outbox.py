@@ -2,19 +2,22 @@
 
 An event is published at least once: a relay that stops between the broker's answer and its own note
 publishes it again, and consumers deduplicate by (source, id). Several replicas may relay the same outbox:
-the first time that an event is published, the ones before it in its stream have been.
+the first time that an event is published, the ones before it in its stream have been, or were set aside
+because the broker refuses them for good.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import groupby
 
 from events import CloudEvent
-from functions._runtime.errors import Problem
+from functions._runtime.errors import Problem, Unavailable, Unprocessable
 from functions._runtime.logs import Log
 from functions._runtime.ports import EventStore, Publisher, Recorded
+from functions._runtime.set_aside import SetAside
 
 BATCH = 256
 STREAMS_AT_ONCE = 16
@@ -27,9 +30,10 @@ _LONGEST_PAUSE_S = 5.0
 class Relay:
     """Publishes what stands in `store`'s outbox; `run` is a function's background task."""
 
-    def __init__(self, store: EventStore, publisher: Publisher, log: Log) -> None:
+    def __init__(self, store: EventStore, publisher: Publisher, aside: SetAside, log: Log) -> None:
         self._store = store
         self._publisher = publisher
+        self._aside = aside
         self._log = log
         self._appended = asyncio.Event()
         self._passing: asyncio.Task[int] | None = None
@@ -50,7 +54,7 @@ class Relay:
                 self._log.warning("outbox_left_for_the_next_start")
 
     async def pass_once(self) -> int:
-        """Publish a batch; return how many events of it went out.
+        """Publish a batch; return how many events of it are done with.
 
         Raises:
             Unavailable: the store can't be read or written now.
@@ -58,11 +62,13 @@ class Relay:
         waiting = await self._store.unpublished(BATCH)
         admitted = asyncio.Semaphore(STREAMS_AT_ONCE)
         done = await asyncio.gather(*(self._publish(events, admitted) for events in _by_stream(waiting)))
-        published = [event for events in done for event in events]
-        await self._store.mark_published(published)
-        return len(published)
+        settled = [event for events in done for event in events]
+        await self._store.mark_published(settled)
+        return len(settled)
 
     async def _relay(self) -> None:
+        with suppress(Unavailable):  # the next start is another chance
+            await self._aside.try_again(self._store, self._publisher)
         pause_s = 0.0
         while True:
             self._appended.clear()
@@ -102,12 +108,12 @@ class Relay:
             return
 
     async def _publish(self, events: Iterable[Recorded], admitted: asyncio.Semaphore) -> list[Recorded]:
-        """Publish one stream's events in order, up to the first that the broker doesn't take."""
-        published: list[Recorded] = []
+        """Publish one stream's events in order, up to the first that the broker doesn't take now."""
+        settled: list[Recorded] = []
         async with admitted:
             for recorded in events:
                 try:
-                    await self._publisher.publish(recorded.event)
+                    await self._settle(recorded)
                 except Problem as problem:
                     self._log.warning(
                         "event_not_published",
@@ -116,8 +122,14 @@ class Relay:
                         code=problem.code,
                     )
                     break
-                published.append(recorded)
-        return published
+                settled.append(recorded)
+        return settled
+
+    async def _settle(self, recorded: Recorded) -> None:
+        try:
+            await self._publisher.publish(recorded.event)
+        except Unprocessable as refusal:
+            await self._aside.add(recorded, refusal)
 
 
 class RelayedStore:

@@ -128,6 +128,7 @@ class Publisher(Protocol):
         """Return when the broker has stored the event.
 
         Raises:
+            Unprocessable: the broker refuses it for good.
             Unavailable: it hasn't; it may be tried again, consumers deduplicate by (source, id).
         """
         ...

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from functions._runtime import set_aside
 from functions._runtime.adapters.broker import BrokerPublisher, overrides
 from functions._runtime.function import Function, Ground, function
 from functions._runtime.model_client import ModelClient
 from functions._runtime.outbox import Relay, RelayedStore
+from functions._runtime.set_aside import SetAside
 from functions._runtime.settings import at_least, http_url, variable
 from functions._runtime.store import open_store, store_url
 from functions.chat.answering import Answering
@@ -53,7 +55,9 @@ async def build(settings: Settings, ground: Ground) -> Function:
     events, tasks = store.event_store("conversations"), []
     if settings.sink:
         publisher = BrokerPublisher(ground.http, settings.sink, settings.overrides or {})
-        relay = Relay(events, publisher, ground.log)
+        refused = store.documents("events_set_aside", set_aside.INDEXES)
+        aside = SetAside(refused, clock, ground.metrics, ground.log)
+        relay = Relay(events, publisher, aside, ground.log)
         events = RelayedStore(events, relay)
         tasks.append(relay.run)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from events.chat import TurnCompleted
+from functions._runtime import deduplication
 from functions._runtime.deduplication import deduplicated
 from functions._runtime.function import Function, Ground, function
 from functions._runtime.model_client import ModelClient
@@ -43,7 +44,9 @@ async def build(settings: Settings, ground: Ground) -> Function:
         ground.clock,
         ground.ids,
     )
-    once = deduplicated(summarize, store.documents("inbox"), ground.clock, lease_s=LEASE_S)
+    once = deduplicated(
+        summarize, store.documents("inbox", deduplication.INDEXES), ground.clock, lease_s=LEASE_S
+    )
     return Function(events={TurnCompleted.TYPE: once}, ready={"store": store.check})
 
 

@@ -9,10 +9,12 @@ import orjson
 
 from events import CloudEvent, InvalidEvent
 from events import http as events_http
-from functions._runtime.errors import Problem, Unavailable
+from functions._runtime.errors import Problem, Unavailable, Unprocessable
 from functions._runtime.outbound import HttpClient
 
 PUBLISH_TIMEOUT_S = 10.0
+REFUSED_FOR_GOOD = frozenset((400, 413, 415, 422))
+"""What is said of the event, and not of the moment or of the address."""
 
 
 def overrides(text: str) -> Mapping[str, str]:
@@ -46,6 +48,8 @@ class BrokerPublisher:
             )
         except Problem as problem:
             raise Unavailable("The broker can't be reached.", retry_after_s=problem.retry_after_s) from None
+        if answer.status in REFUSED_FOR_GOOD:
+            raise Unprocessable(f"The broker answered {answer.status}: it takes no such event.")
         if not 200 <= answer.status < 300:
             raise Unavailable(
                 f"The broker answered {answer.status}.", code=f"broker_answered_{answer.status}"

@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from events import CloudEvent, InvalidEvent, UnknownFact
 from events import http as events_http
+from functions._runtime import deduplication
 from functions._runtime.adapters.memory import MemoryDocuments
 from functions._runtime.deduplication import deduplicated
 from functions._runtime.errors import Conflict, NotFound, Problem, Unavailable, Unprocessable
 from functions._runtime.function import EventHandler, Function, Ground, application
 from functions._runtime.outbound import Answer
+from functions._runtime.ports import Document
 from functions._runtime.testing import FunctionClient
 from tests.functions._runtime.serving.demo import Settings
 
@@ -163,6 +166,12 @@ async def test_a_failure_is_told_in_the_brokers_terms(failure: Exception, status
     assert b"canary" not in answer.body
 
 
+def inbox() -> MemoryDocuments:
+    documents = MemoryDocuments()
+    documents.declare(deduplication.INDEXES)
+    return documents
+
+
 class SteppedClock:
     def __init__(self) -> None:
         self.time = datetime(2026, 11, 1, tzinfo=UTC)
@@ -192,7 +201,7 @@ class Slow:
 async def test_an_event_sent_a_thousand_times_at_once_is_handled_once() -> None:
     """Promise 40: the others are told to come again, and get the stored reply then."""
     slow = Slow()
-    once = deduplicated(slow, MemoryDocuments(), SteppedClock())
+    once = deduplicated(slow, inbox(), SteppedClock())
     handling = [asyncio.ensure_future(once(event())) for _ in range(1000)]
     await slow.began.wait()
     slow.go_on.set()
@@ -210,7 +219,7 @@ async def test_the_same_id_of_another_source_is_another_event() -> None:
     """Promise 41."""
     slow = Slow()
     slow.go_on.set()
-    once = deduplicated(slow, MemoryDocuments(), SteppedClock())
+    once = deduplicated(slow, inbox(), SteppedClock())
     await once(event(source="/a"))
     await once(event(source="/b"))
     assert slow.runs == 2
@@ -220,7 +229,7 @@ async def test_a_failed_try_leaves_the_way_free() -> None:
     slow = Slow()
     slow.go_on.set()
     slow.failure = Unavailable("not now")
-    once = deduplicated(slow, MemoryDocuments(), SteppedClock())
+    once = deduplicated(slow, inbox(), SteppedClock())
     with pytest.raises(Unavailable):
         await once(event())
     slow.failure = None
@@ -230,7 +239,7 @@ async def test_a_failed_try_leaves_the_way_free() -> None:
 
 async def test_a_claim_of_a_process_that_died_runs_out() -> None:
     clock = SteppedClock()
-    documents = MemoryDocuments()
+    documents = inbox()
     dead, alive = Slow(), Slow()
     alive.go_on.set()
     handling = asyncio.ensure_future(deduplicated(dead, documents, clock)(event()))
@@ -251,6 +260,46 @@ async def test_a_handler_without_a_reply_is_repeated_without_one() -> None:
         nonlocal runs
         runs += 1
 
-    once = deduplicated(count, MemoryDocuments(), SteppedClock())
+    once = deduplicated(count, inbox(), SteppedClock())
     assert [await once(event()) for _ in range(3)] == [None] * 3
     assert runs == 1
+
+
+async def test_records_are_deleted_when_no_broker_sends_their_events_any_more() -> None:
+    """Not a day too early, all of them in the end, and a claim that nobody settled with them."""
+    clock, documents, taken = SteppedClock(), inbox(), 0
+
+    async def count(event: CloudEvent) -> None:
+        nonlocal taken
+        taken += 1
+
+    async def day_of(number: int, *, process: EventHandler) -> None:
+        clock.time = SteppedClock().time + timedelta(days=number)
+        for sent in range(15):
+            await process(event(f"{number}-{sent}"))
+
+    first = deduplicated(count, documents, clock)
+    for number in (0, 1):
+        await day_of(number, process=first)
+    await documents.put("abandoned", {"state": "claimed", "day": "2026-11-01"}, 0)
+    await day_of(30, process=first)
+    await first(event("0-0"))
+    assert taken == 45, "a record was deleted while it was needed"
+    await day_of(32, process=deduplicated(count, documents, clock))  # another process, after days at zero
+    for day, left in (("2026-11-01", 0), ("2026-11-02", 0), ("2026-12-01", 15), ("2026-12-03", 15)):
+        assert len(await documents.find("day", day, limit=99)) == left, day
+    assert await documents.get("abandoned") is None
+
+
+async def test_a_store_that_cant_delete_fails_no_event() -> None:
+    class Away(MemoryDocuments):
+        async def find(self, *arguments: Any, **named: Any) -> list[Document]:
+            raise Unavailable("away")
+
+    clock, documents, slow = SteppedClock(), Away(), Slow()
+    documents.declare(deduplication.INDEXES)
+    slow.go_on.set()
+    once = deduplicated(slow, documents, clock)
+    await once(event("1"))
+    clock.time += timedelta(days=40)
+    assert await once(event("2")) is not None

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from functions._runtime.adapters.broker import BrokerPublisher, overrides
-from functions._runtime.errors import BadGateway, Unavailable
+from functions._runtime.errors import BadGateway, Unavailable, Unprocessable
 from functions._runtime.outbound import HttpClient
 from functions._runtime.tracing import current_trace, trace_from
 from tests.functions._runtime.contracts.event_store import event
@@ -166,7 +166,7 @@ async def test_an_event_is_published_in_binary_mode_with_the_bindings_extensions
     assert seen[0].body == b'{ "b": 1,  "a": 2}'
 
 
-@pytest.mark.parametrize("status", [400, 404, 429, 500, 503])
+@pytest.mark.parametrize("status", [301, 401, 404, 429, 500, 503])
 async def test_an_event_that_the_broker_didnt_store_isnt_published(http: HttpClient, status: int) -> None:
     """Promise 46."""
 
@@ -175,6 +175,18 @@ async def test_an_event_that_the_broker_didnt_store_isnt_published(http: HttpCli
 
     async with upstream(script) as url:
         with pytest.raises(Unavailable, match=str(status)):
+            await BrokerPublisher(http, url, {}).publish(event("1"))
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 422])
+async def test_an_event_that_the_broker_never_takes_is_refused_for_good(
+    http: HttpClient, status: int
+) -> None:
+    async def script(exchange: Exchange) -> None:
+        exchange.answer(status, b"canary")
+
+    async with upstream(script) as url:
+        with pytest.raises(Unprocessable, match=f"The broker answered {status}"):
             await BrokerPublisher(http, url, {}).publish(event("1"))
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from events import CloudEvent
 from functions._runtime import outbox
-from functions._runtime.adapters.memory import MemoryEventStore
-from functions._runtime.errors import Unavailable
+from functions._runtime.adapters.memory import MemoryDocuments, MemoryEventStore, MemoryStore
+from functions._runtime.errors import Unavailable, Unprocessable
 from functions._runtime.logs import Log
+from functions._runtime.metrics import Metrics
 from functions._runtime.outbox import Relay, RelayedStore
+from functions._runtime.set_aside import INDEXES, SetAside
 from tests.functions._runtime.contracts.event_store import event
+from tests.functions.clocks import SettableClock
 
 
 class Broker:
@@ -24,6 +28,7 @@ class Broker:
         self.published: list[str] = []
         self.tried: list[str] = []
         self.is_away = False
+        self.held: set[str] = set()
         self.refused: set[str] = set()
         self.changed = asyncio.Event()
 
@@ -31,8 +36,10 @@ class Broker:
         await asyncio.sleep(0)
         self.tried.append(event.id)
         self.changed.set()
-        if self.is_away or event.id in self.refused:
+        if self.is_away or event.id in self.held:
             raise Unavailable("away")
+        if event.id in self.refused:
+            raise Unprocessable("The broker answered 413: it takes no such event.")
         self.published.append(event.id)
 
     async def has(self, count: int) -> None:
@@ -57,8 +64,14 @@ def store() -> MemoryEventStore:
     return MemoryEventStore()
 
 
-def relay_of(store: MemoryEventStore, broker: Broker) -> Relay:
-    return Relay(store, broker, Log("test", write=lambda line: None))
+LOG = Log("test", write=lambda line: None)
+
+
+def relay_of(store: MemoryEventStore, broker: Broker, aside: SetAside | None = None) -> Relay:
+    aside = aside or SetAside(
+        MemoryStore().documents("events_set_aside", INDEXES), SettableClock(), Metrics(), LOG
+    )
+    return Relay(store, broker, aside, LOG)
 
 
 @asynccontextmanager
@@ -107,10 +120,78 @@ async def test_an_event_that_isnt_taken_holds_back_its_own_stream_only(
 ) -> None:
     await store.append("a", [event("a1"), event("a2"), event("a3")], 0)
     await store.append("b", [event("b1"), event("b2")], 0)
-    broker.refused = {"a2"}
+    broker.held = {"a2"}
     await relay_of(store, broker).pass_once()
     assert sorted(broker.published) == ["a1", "b1", "b2"]
     assert [each.event.id for each in await store.unpublished(10)] == ["a2", "a3"]
+
+
+class Aside:
+    """What is set aside, in `documents`, by processes that come one after the other."""
+
+    def __init__(self) -> None:
+        self.documents = MemoryStore().documents("events_set_aside", INDEXES)
+        self.lines: list[str] = []
+        self.metrics = Metrics()
+
+    def process(self) -> SetAside:
+        self.metrics = Metrics()
+        return SetAside(self.documents, SettableClock(), self.metrics, Log("test", write=self.lines.append))
+
+    @property
+    def counted(self) -> float | None:
+        return self.metrics.registry.get_sample_value("hadal_events_set_aside")
+
+
+async def test_an_event_that_is_refused_for_good_is_set_aside_and_the_ones_behind_it_go_on(
+    store: MemoryEventStore, broker: Broker
+) -> None:
+    await store.append("a", [event("a1"), event("a2"), event("a3")], 0)
+    broker.refused = {"a2"}
+    aside = Aside()
+    assert await relay_of(store, broker, aside.process()).pass_once() == 3
+    assert broker.published == ["a1", "a3"]
+    assert await store.unpublished(10) == []
+    (kept,) = await aside.documents.find("state", "refused", limit=9)
+    assert (kept.body["stream"], kept.body["version"], kept.body["event_id"]) == ("a", 2, "a2")
+    assert "413" in kept.body["reason"]
+    assert aside.counted == 1
+    assert any("event_set_aside" in line and '"a2"' in line for line in aside.lines)
+
+
+async def test_what_was_set_aside_is_tried_once_more_at_the_next_start(
+    store: MemoryEventStore, broker: Broker
+) -> None:
+    await store.append("a", [event("a1"), event("a2")], 0)
+    aside = Aside()
+    broker.refused = {"a1", "a2"}
+    await relay_of(store, broker, aside.process()).pass_once()
+    broker.refused = {"a1"}
+    async with running(relay_of(store, broker, aside.process())):
+        await broker.has(1)
+        await broker.was_tried(4)
+    assert broker.published == ["a2"]
+    assert broker.tried == ["a1", "a2", "a1", "a2"]
+    assert [each.body["event_id"] for each in await aside.documents.find("state", "refused", limit=9)] == [
+        "a1"
+    ]
+    assert aside.counted == 1
+
+
+async def test_an_event_that_cant_be_set_aside_stays_in_the_outbox(
+    store: MemoryEventStore, broker: Broker
+) -> None:
+    class Away(MemoryDocuments):
+        async def put(self, key: str, body: Mapping[str, Any], if_version: int | None) -> int:
+            raise Unavailable("away")
+
+    await store.append("a", [event("a1"), event("a2")], 0)
+    await store.append("b", [event("b1")], 0)
+    broker.refused = {"a1"}
+    aside = SetAside(Away(), SettableClock(), Metrics(), LOG)
+    assert await relay_of(store, broker, aside).pass_once() == 1
+    assert broker.published == ["b1"]
+    assert [each.event.id for each in await store.unpublished(10)] == ["a1", "a2"]
 
 
 async def test_a_broker_that_is_away_loses_nothing_and_isnt_asked_without_pause(

@@ -11,7 +11,10 @@ import pytest
 from events import CloudEvent
 from functions._runtime.adapters.memory import MemoryStore
 from functions._runtime.logs import Log
+from functions._runtime.metrics import Metrics
 from functions._runtime.outbox import Relay
+from functions._runtime.ports import Publisher
+from functions._runtime.set_aside import INDEXES, SetAside
 from tests.functions.chat.world import (
     DEADLINE_S,
     FakeModel,
@@ -100,12 +103,18 @@ async def life(world: World, relay: Relay, seen: Seen) -> None:
     await world.expire_turns()
 
 
+def relay_of(world: World, store: MemoryStore, publisher: Publisher) -> Relay:
+    log = Log("chat", write=lambda _: None)
+    aside = SetAside(store.documents("events_set_aside", INDEXES), SettableClock(), Metrics(), log)
+    return Relay(world.events, publisher, aside, log)
+
+
 async def lived(at: int, *, after: bool) -> tuple[MemoryStore, SettableClock, Seen, Broker, int]:
     store, clock, seen, broker, power = MemoryStore(), SettableClock(), Seen(), Broker(), Power(at, after)
     model = FakeModel(words=["Hello", " there"])
     world = World(store=store, clock=clock, model=model, reached=lambda port: Powered(port, power))
     publisher: Any = Powered(broker, power)
-    relay = Relay(world.events, publisher, Log("chat", write=lambda _: None))
+    relay = relay_of(world, store, publisher)
     with suppress(Killed):
         await life(world, relay, seen)
     return store, clock, seen, broker, power.calls
@@ -128,7 +137,7 @@ async def test_killed_at_any_call_nothing_acknowledged_is_lost_and_nothing_happe
     world = World(store=store, clock=clock, model=FakeModel(words=["Again"]))
     clock.pass_s(DEADLINE_S)
     await world.expire_turns()
-    relay = Relay(world.events, broker, Log("chat", write=lambda _: None))
+    relay = relay_of(world, store, broker)
     while await relay.pass_once():
         pass
     recorded = await world.events.read_all(0, 1_000)

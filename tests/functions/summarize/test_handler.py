@@ -12,7 +12,7 @@ from events import CloudEvent, catalogue
 from events.chat import CHAT, SUMMARIZE, ConversationSummarized, TurnCompleted, Usage
 from functions._runtime.adapters.memory import MemoryStore
 from functions._runtime.clock import SystemIds
-from functions._runtime.deduplication import deduplicated
+from functions._runtime.deduplication import INDEXES, deduplicated
 from functions._runtime.errors import BadGateway, Unavailable, Unprocessable
 from functions.summarize.handler import TRANSCRIPT_BYTES, Context, Summarize, Turn, transcript
 
@@ -96,7 +96,7 @@ async def test_a_repeated_event_writes_one_summary() -> None:
     """Promise 40."""
     model = Model()
     handler = summarize(model, conv_1=LONG)
-    once = deduplicated(handler, MemoryStore().documents("inbox"), FixedClock())
+    once = deduplicated(handler, MemoryStore().documents("inbox", INDEXES), FixedClock())
     first, second = await once(completed()), await once(completed())
     assert first == second
     assert len(model.asked) == 1
