@@ -26,6 +26,9 @@ from scripts.servers import running
 ROUNDS = 150
 SIDE_BY_SIDE = 32
 CONTEXT_EVENTS = 40
+APPENDS_OF_A_TURN = 2
+BAR_TURN_MS = 50.0
+"""Little beside a model's first token, which takes some hundreds."""
 DATA = b'{"conversation_id":"c","items":[{"id":"m","role":"user","content":"' + b"deep " * 100 + b'"}]}'
 
 _numbers = count()
@@ -48,6 +51,14 @@ async def main() -> Table:
         for name, server in (("PostgreSQL", "postgresql"), ("MongoDB's protocol", "mongodb")):
             urls[name] = servers.enter_context(running(server)).url
         costs = {name: await _costs(url) for name, url in urls.items()}
+    rows = _ratios(costs)
+    for name, cost in costs.items():
+        turn_ms = APPENDS_OF_A_TURN * cost.append_ms + cost.read_ms
+        rows.append(Row(f"what a stored turn waits for: {name}", turn_ms, "ms", BAR_TURN_MS))
+    return Table("Stores, as ratios to SQLite (medians)", rows)
+
+
+def _ratios(costs: dict[str, Costs]) -> list[Row]:
     least = costs["SQLite"]
     rows = []
     for field, what in (
@@ -59,7 +70,7 @@ async def main() -> Table:
         for name, cost in costs.items():
             figure_ms, base_ms = getattr(cost, field), getattr(least, field)
             rows.append(Row(f"{what}: {name}", figure_ms / base_ms, "x", note=f"{figure_ms:.2f} ms"))
-    return Table("Stores, as ratios to SQLite (medians)", rows)
+    return rows
 
 
 async def _costs(url: str) -> Costs:
