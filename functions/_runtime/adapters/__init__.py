@@ -1,1 +1,1 @@
-"""What the ports are made of: in memory, and SQLite. Only a function's `service.py` names them."""
+"""What the ports are made of: memory, SQLite, PostgreSQL, MongoDB. Only a function's `service.py` names them."""
