@@ -1,1 +1,1 @@
-"""What the ports are made of: memory, SQLite, PostgreSQL, MongoDB. Only a function's `service.py` names them."""
+"""What stands behind the ports: memory, SQLite, PostgreSQL, MongoDB. Only `service.py` files name one."""
