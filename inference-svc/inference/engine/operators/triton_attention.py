@@ -25,6 +25,15 @@ _SMALLEST_TILE = 16  # of a product in Triton
 _LARGEST_HEADS_TILE = 16
 
 
+@triton.jit
+def _fold_in(scores, value, highest, total, attended):  # type: ignore[no-untyped-def]
+    higher = tl.maximum(highest, tl.max(scores, 1))
+    fade = tl.exp(highest - higher)
+    weights = tl.exp(scores - higher[:, None])
+    product = tl.dot(weights.to(value.dtype), value, input_precision="ieee")
+    return higher, total * fade + tl.sum(weights, 1), attended * fade[:, None] + product
+
+
 @triton.jit  # type: ignore[untyped-decorator]
 def _paged_decode(  # type: ignore[no-untyped-def]
     queries,
@@ -69,17 +78,11 @@ def _paged_decode(  # type: ignore[no-untyped-def]
             key_b = tl.load(own + A + b, mask=there & (b < B), other=0.0)
             scores += tl.dot(query_b, tl.trans(key_b), input_precision="ieee")
         scores = tl.where(tl.trans(there), scores * scale, float("-inf"))
-        higher = tl.maximum(highest, tl.max(scores, 1))
-        fade = tl.exp(highest - higher)
-        weights = tl.exp(scores - higher[:, None])
         if SHARED:
             value = key_a
         else:
             value = tl.load(own + KV_HEADS * part_stride + a, mask=there & (a < A), other=0.0)
-        total = total * fade + tl.sum(weights, 1)
-        product = tl.dot(weights.to(value.dtype), value, input_precision="ieee")
-        attended = attended * fade[:, None] + product
-        highest = higher
+        highest, total, attended = _fold_in(scores, value, highest, total, attended)
     attended = attended / total[:, None]
     tl.store(output + head[:, None] * A + a, attended.to(output.dtype.element_ty), mask=real & (a < A))
 
