@@ -1,0 +1,130 @@
+"""The engine's face: requests come from event loops, one thread computes the steps of all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from inference.engine.batcher import Batcher, Generation, StepFailedError
+from inference.engine.port import (
+    EngineDescription,
+    EngineEvent,
+    EngineLoad,
+    GenerationRequest,
+    Scheduled,
+    Token,
+)
+from inference.errors import GenerationFailedError
+
+_log = logging.getLogger(__name__)
+Message = EngineEvent | GenerationFailedError
+
+
+@dataclass(slots=True, eq=False)
+class _Client:
+    """Who waits for a request's events, and where."""
+
+    request: GenerationRequest
+    loop: asyncio.AbstractEventLoop
+    messages: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
+    left: bool = False
+
+
+class BatchingEngine:
+    """`Engine` around a `Batcher`."""
+
+    def __init__(self, batcher: Batcher, description: EngineDescription) -> None:
+        self.description = description
+        self._batcher = batcher
+        self._arrivals: queue.SimpleQueue[_Client | None] = queue.SimpleQueue()
+        self._clients: dict[Generation, _Client] = {}
+        self._asked = self._running = 0  # counted where requests come from, so that both fall as one leaves
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._thread.start()
+
+    def load(self) -> EngineLoad:
+        """Tell how busy the engine is at this moment."""
+        return EngineLoad(self._running, self._asked - self._running)
+
+    def close(self) -> None:
+        """Let the thread end after the step that it computes now."""
+        self._arrivals.put(None)
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent, None]:
+        """Yield the events of one generation; closing the generator cancels it within one step.
+
+        Raises:
+            GenerationFailedError: the model could not compute this request.
+        """
+        self._batcher.check(request)
+        client = _Client(request, asyncio.get_running_loop())
+        scheduled = False
+        self._asked += 1
+        self._arrivals.put(client)
+        try:
+            while True:
+                message = await client.messages.get()
+                if isinstance(message, GenerationFailedError):
+                    raise message
+                if isinstance(message, Scheduled):
+                    scheduled = True
+                    self._running += 1
+                yield message
+                if isinstance(message, Token) and message.finish_reason:
+                    return
+        finally:
+            client.left = True
+            self._asked -= 1
+            self._running -= scheduled
+
+    def _work(self) -> None:
+        while self._take_arrivals():
+            self._drop_those_who_left()
+            try:
+                self._tell(self._batcher.step())
+            except StepFailedError as failure:
+                _log.exception("a step failed")
+                error = GenerationFailedError("the model could not compute this request")
+                self._tell((generation, error) for generation in failure.generations)
+
+    def _take_arrivals(self) -> bool:
+        """Take in who has come, and wait for somebody where there is nothing to do; False: close."""
+        while True:
+            try:
+                client = self._arrivals.get(block=not self._clients)
+            except queue.Empty:
+                return True
+            if client is None:
+                return False
+            if not client.left:
+                self._clients[self._batcher.add(client.request)] = client
+
+    def _drop_those_who_left(self) -> None:
+        for generation in [generation for generation, client in self._clients.items() if client.left]:
+            self._batcher.remove(generation)
+            del self._clients[generation]
+
+    def _tell(self, happened: Iterable[tuple[Generation, Message]]) -> None:
+        """Hand a step's events over, once a loop: waking it is what costs."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Client, Message]]] = defaultdict(list)
+        for generation, message in happened:
+            client = self._clients[generation]
+            by_loop[client.loop].append((client, message))
+            if isinstance(message, GenerationFailedError) or (
+                isinstance(message, Token) and message.finish_reason
+            ):
+                del self._clients[generation]
+        for loop, messages in by_loop.items():
+            with suppress(RuntimeError):  # the loop is closed: nobody waits there
+                loop.call_soon_threadsafe(_deliver, messages)
+
+
+def _deliver(messages: list[tuple[_Client, Message]]) -> None:
+    for client, message in messages:
+        client.messages.put_nowait(message)

@@ -1,0 +1,122 @@
+"""Which tokens the next step computes, and the blocks they need.
+
+Iteration-level scheduling (Yu et al., "Orca", 2022) with chunked prefill under one budget of tokens a step
+(Agrawal et al., "Sarathi-Serve", 2024): decodes first, so that no stream waits for another's prompt, then the
+prompts that have begun, then new ones in the order in which they came. Where blocks run out the sequence that
+was admitted last gives up its own and is computed again later.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from inference.engine.blocks import BlockPool
+from inference.engine.sequence import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The next `tokens` tokens of a sequence."""
+
+    sequence: Sequence
+    tokens: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing of the sequence is missing after this, so that its next token can be chosen."""
+        return self.tokens == self.sequence.missing
+
+
+@dataclass(slots=True)
+class Scheduler:
+    """Sequences that wait, and sequences that run.
+
+    The pool has at least as many blocks as the longest sequence takes: one that runs alone always can.
+    """
+
+    pool: BlockPool
+    step_tokens: int
+    most_running: int
+    waiting: deque[Sequence] = field(default_factory=deque)
+    running: list[Sequence] = field(default_factory=list)
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a new sequence behind the others."""
+        self.waiting.append(sequence)
+
+    def remove(self, sequence: Sequence) -> None:
+        """Forget a sequence that has ended or was given up; its blocks are free. Twice is harmless."""
+        if sequence in self.running:
+            self.running.remove(sequence)
+            self._release(sequence)
+        elif sequence in self.waiting:
+            self.waiting.remove(sequence)
+
+    def next_step(self) -> list[Chunk]:
+        """The chunks of the next step; none if there is nothing to do."""
+        chunks: list[Chunk] = []
+        budget = self.step_tokens
+        decoding = [sequence for sequence in self.running if sequence.missing == 1]
+        prefilling = [sequence for sequence in self.running if sequence.missing > 1]
+        for sequence in (*decoding, *prefilling):
+            if budget and sequence in self.running:  # it may have been preempted for one before it
+                budget -= self._schedule(sequence, budget, chunks)
+        while budget and self.waiting and len(self.running) < self.most_running and self._admit():
+            budget -= self._schedule(self.running[-1], budget, chunks)
+        return chunks
+
+    def computed(self, chunk: Chunk) -> None:
+        """The chunk's entries are in the cache; blocks that are full by now can be found by others."""
+        sequence, size = chunk.sequence, self.pool.block_tokens
+        sequence.computed += chunk.tokens
+        for place in range(sequence.remembered, sequence.computed // size):
+            tokens = sequence.tokens[place * size : (place + 1) * size]
+            sequence.prefix = self.pool.remember(sequence.blocks[place], sequence.prefix, tokens)
+            sequence.remembered = place + 1
+
+    def _schedule(self, sequence: Sequence, budget: int, chunks: list[Chunk]) -> int:
+        """Put the sequence's next tokens into the step if there is room for them; return how many."""
+        tokens = min(sequence.missing, budget)
+        needed = self.pool.blocks_for(sequence.computed + tokens) - len(sequence.blocks)
+        while needed > self.pool.free:
+            if not self._preempt(sequence, chunks):
+                return 0
+        sequence.blocks += self.pool.take(needed) or []
+        chunks.append(Chunk(sequence, tokens))
+        return tokens
+
+    def _preempt(self, wanting: Sequence, chunks: list[Chunk]) -> bool:
+        """Send the last admitted sequence back to the queue; False if that was `wanting` itself.
+
+        One that has its place in this step already came earlier, and is left alone.
+        """
+        last = self.running[-1]
+        if any(chunk.sequence is last for chunk in chunks):
+            last = wanting
+        self.running.remove(last)
+        self._release(last)
+        self.waiting.appendleft(last)
+        return last is not wanting
+
+    def _admit(self) -> bool:
+        """Let the first in the queue run if its tokens and one more fit beside those that run."""
+        sequence = self.waiting[0]
+        # The last token is always computed: its logits are wanted.
+        reusable = [] if sequence.request.prefill_logprobs else sequence.tokens[:-1]
+        blocks, prefix = self.pool.find(reusable)
+        if self.pool.blocks_for(len(sequence.tokens) + 1) - len(blocks) > self.pool.free and self.running:
+            self.pool.release(blocks)
+            return False
+        self.waiting.popleft()
+        self.running.append(sequence)
+        sequence.blocks, sequence.prefix, sequence.remembered = blocks, prefix, len(blocks)
+        sequence.computed = len(blocks) * self.pool.block_tokens
+        if sequence.cached is None:
+            sequence.cached = sequence.computed
+        return True
+
+    def _release(self, sequence: Sequence) -> None:
+        self.pool.release(sequence.blocks)
+        sequence.blocks = []
+        sequence.computed = sequence.remembered = 0

@@ -1,0 +1,70 @@
+"""A model whose next token follows from every token before it, read back from the cache."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from inference.engine.batch import Batch, KVCache, ModelSpec
+
+VOCABULARY = 50
+END = 7
+
+
+@dataclass
+class TokenCache:
+    """What each slot was given; -1 where nothing was written yet."""
+
+    blocks: int
+    block_tokens: int
+    slots: Tensor
+    nbytes: int = 0
+
+
+class RecallingModel:
+    """Fails in a step that has the token `poison`."""
+
+    def __init__(self, poison: int | None = None) -> None:
+        self.poison = poison
+        self.steps: list[int] = []
+        self.spec = ModelSpec(
+            "Recalling", 1, 8, VOCABULARY, 1000, torch.float32, torch.device("cpu"), 0, "none"
+        )
+
+    def new_cache(self, blocks: int, block_tokens: int) -> TokenCache:
+        return TokenCache(blocks, block_tokens, torch.full((blocks * block_tokens,), -1))
+
+    def forward(self, batch: Batch, cache: KVCache) -> Tensor:
+        assert isinstance(cache, TokenCache)
+        if self.poison in batch.token_ids.tolist():
+            raise RuntimeError("poisoned")
+        self.steps.append(len(batch.token_ids))
+        cache.slots[batch.slots] = batch.token_ids
+        starts = batch.query_starts.tolist()
+        rows = torch.zeros(len(batch.token_ids), VOCABULARY)
+        for sequence, (start, end) in enumerate(itertools.pairwise(starts)):
+            length = int(batch.context_lengths[sequence])
+            places = torch.arange(length)
+            blocks = batch.block_tables[sequence][places // cache.block_tokens].long()
+            context = cache.slots[blocks * cache.block_tokens + places % cache.block_tokens].tolist()
+            assert batch.positions[start:end].tolist() == list(range(length - (end - start), length))
+            for row in range(start, end):
+                rows[row, following(context[: length - (end - 1 - row)])] = 5.0
+        return rows[batch.logit_rows]
+
+
+def following(context: list[int]) -> int:
+    """The token after `context`."""
+    assert -1 not in context
+    return sum((place + 3) * token for place, token in enumerate(context, 1)) % VOCABULARY
+
+
+def answer(prompt: list[int], most: int) -> list[int]:
+    """What the model says after `prompt`."""
+    context = list(prompt)
+    while len(context) - len(prompt) < most and (len(context) == len(prompt) or context[-1] != END):
+        context.append(following(context))
+    return context[len(prompt) :]

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inference.engine.batcher import Batcher, Generation, StepFailedError
+from inference.engine.blocks import BlockPool
+from inference.engine.port import GenerationRequest, Prefilled, Scheduled, Token
+from inference.engine.scheduler import Scheduler
+from inference.errors import GenerationFailedError
+from tests.engine.recalling_model import END, VOCABULARY, RecallingModel, answer
+
+SIZE = 4
+PROMPTS = st.lists(st.integers(0, 2), min_size=1, max_size=30)
+
+
+class Engine:
+    """A batcher over a few blocks, and what it said."""
+
+    def __init__(self, blocks: int = 12, step_tokens: int = 8, most_running: int = 4) -> None:
+        self.model = RecallingModel()
+        self.pool = BlockPool(blocks, SIZE)
+        self.scheduler = Scheduler(self.pool, step_tokens, most_running)
+        cache = self.model.new_cache(blocks, SIZE)
+        self.batcher = Batcher(self.model, cache, self.scheduler, frozenset({END}))
+        self.said: dict[Generation, list[object]] = defaultdict(list)
+
+    def step(self) -> bool:
+        happened = self.batcher.step()
+        for generation, event in happened:
+            self.said[generation].append(event)
+        return bool(self.scheduler.running or self.scheduler.waiting)
+
+    def run(self) -> None:
+        for _ in range(10_000):
+            if not self.step():
+                return
+        raise AssertionError("the engine doesn't come to an end")
+
+    def tokens(self, generation: Generation) -> list[int]:
+        return [event.id for event in self.said[generation] if isinstance(event, Token)]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(st.tuples(PROMPTS, st.integers(1, 17), st.integers(0, 6)), min_size=1, max_size=12),
+    st.integers(1, 9),
+)
+def test_answers_are_those_of_each_request_alone_and_every_block_comes_back(
+    story: list[tuple[list[int], int, int]], step_tokens: int
+) -> None:
+    """With prefixes in common, too few blocks for all, and some that are given up on the way."""
+    engine = Engine(step_tokens=step_tokens)
+    kept: list[tuple[Generation, list[int]]] = []
+    for prompt, most, steps in story:
+        generation = engine.batcher.add(GenerationRequest(tuple(prompt), most))
+        for _ in range(steps):
+            engine.step()
+        if steps == 1:
+            engine.batcher.remove(generation)
+        else:
+            kept.append((generation, answer(prompt, most)))
+    engine.run()
+    for generation, expected in kept:
+        assert engine.tokens(generation) == expected
+        assert sum(isinstance(event, Scheduled) for event in engine.said[generation]) == 1
+    assert engine.pool.free == engine.pool.blocks
+
+
+def test_a_stream_has_a_token_in_every_step_while_a_long_prompt_is_read() -> None:
+    engine = Engine(blocks=100, step_tokens=8)
+    stream = engine.batcher.add(GenerationRequest((1,), 40))
+    engine.step()
+    engine.batcher.add(GenerationRequest((0,) * 60, 1))
+    for step in range(2, 8):
+        engine.step()
+        assert len(engine.tokens(stream)) == step
+    assert max(engine.model.steps) == 8
+
+
+def test_a_prompt_that_was_read_before_is_computed_only_where_it_differs() -> None:
+    engine = Engine(blocks=100, step_tokens=100)
+    engine.batcher.add(GenerationRequest((1,) * 40, 1))
+    engine.run()
+    second = engine.batcher.add(GenerationRequest((1,) * 40 + (2, 2), 1))
+    engine.run()
+    assert engine.model.steps == [40, 2]
+    assert second.sequence.cached == 40
+    assert engine.tokens(second) == answer([1] * 40 + [2, 2], 1)
+
+
+def test_the_last_admitted_gives_its_blocks_up_and_says_the_same_in_the_end() -> None:
+    engine = Engine(blocks=6, step_tokens=50)
+    first = engine.batcher.add(GenerationRequest((1, 2), 20))
+    second = engine.batcher.add(GenerationRequest((2, 1), 20))
+    engine.step()
+    assert engine.scheduler.running == [first.sequence, second.sequence]
+    preempted = False
+    while engine.step():
+        preempted |= second.sequence in engine.scheduler.waiting
+    assert preempted
+    assert engine.tokens(first) == answer([1, 2], 20)
+    assert engine.tokens(second) == answer([2, 1], 20)
+
+
+def test_the_log_probabilities_of_a_prompt_come_once_and_whole() -> None:
+    engine = Engine(blocks=6, step_tokens=5)
+    prompt = (1, 2, 0, 1, 1, 2, 0, 2, 2, 1, 0, 0)
+    other = engine.batcher.add(GenerationRequest((2,) * 8, 8))
+    asking = engine.batcher.add(GenerationRequest(prompt, 2, prefill_logprobs=True))
+    engine.run()
+    (prefilled,) = [event for event in engine.said[asking] if isinstance(event, Prefilled)]
+    assert len(prefilled.logprobs) == len(prompt)
+    assert prefilled.logprobs[0] is None
+    assert all(logprob is not None and logprob < 0 for logprob in prefilled.logprobs[1:])
+    assert engine.tokens(other) == answer([2] * 8, 8)
+
+
+def test_a_step_that_fails_ends_its_generations_and_no_others() -> None:
+    engine = Engine(blocks=30, step_tokens=4, most_running=4)
+    engine.model.poison = 49
+    bad = engine.batcher.add(GenerationRequest((49, 0, 0, 0), 3))
+    good = engine.batcher.add(GenerationRequest((1,), 3))
+    with pytest.raises(StepFailedError) as failure:
+        engine.step()
+    assert failure.value.generations == [bad]
+    engine.run()
+    assert engine.tokens(good) == answer([1], 3)
+    assert engine.pool.free == engine.pool.blocks
+
+
+@pytest.mark.parametrize(
+    "request_", [GenerationRequest((VOCABULARY,), 1), GenerationRequest((1,), 12 * SIZE)]
+)
+def test_what_no_step_could_compute_is_refused(request_: GenerationRequest) -> None:
+    with pytest.raises(GenerationFailedError):
+        Engine().batcher.check(request_)
