@@ -38,7 +38,11 @@ def load_model(settings: Settings) -> LoadedModel:
         tokenizer = TextTokenizer.from_folder(checkpoint.folder)
         template = read_chat_template(checkpoint.folder)
         options = EngineOptions(
-            settings.dtype, settings.num_threads, _eos_token_ids(checkpoint.folder, tokenizer)
+            dtype=settings.dtype,
+            num_threads=settings.num_threads,
+            eos_token_ids=_eos_token_ids(checkpoint.folder, tokenizer),
+            engine=settings.engine,
+            cache_tokens=settings.max_batch_total_tokens,
         )
         engine = load_engine(checkpoint.folder, options)
     except (OSError, ValueError) as error:

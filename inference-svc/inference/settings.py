@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+ENGINES = ("auto", "transformers")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -31,6 +32,8 @@ class Settings:
     port: int
     dtype: str
     num_threads: int | None
+    engine: str
+    max_batch_total_tokens: int | None
     max_input_tokens: int | None
     max_total_tokens: int | None
     max_concurrent_requests: int
@@ -66,6 +69,14 @@ _OPTIONS = (
     _Option("PORT", "3000", "port to listen on; 0 takes a free one"),
     _Option("DTYPE", "auto", "number format: " + ", ".join(DTYPES)),
     _Option("NUM_THREADS", "", "threads of one step (default: the machine's cores)"),
+    _Option(
+        "ENGINE", "auto", "auto: our own where it computes the model, else transformers; or transformers"
+    ),
+    _Option(
+        "MAX_BATCH_TOTAL_TOKENS",
+        "",
+        "tokens that the cache has room for (default: a quarter of the free memory, at most 1 GiB)",
+    ),
     _Option("MAX_INPUT_TOKENS", "", "longest prompt (default: MAX_TOTAL_TOKENS - 1)"),
     _Option("MAX_TOTAL_TOKENS", "", "longest prompt and answer together (default: the model's window)"),
     _Option("MAX_CONCURRENT_REQUESTS", "128", "requests served or queued at once; more get 429"),
@@ -177,6 +188,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         port=reader.integer("PORT", 0, 65535),
         dtype=reader.one_of("DTYPE", DTYPES),
         num_threads=reader.optional_integer("NUM_THREADS", 1, 1024),
+        engine=reader.one_of("ENGINE", ENGINES),
+        max_batch_total_tokens=reader.optional_integer("MAX_BATCH_TOTAL_TOKENS", 64, 2**31),
         max_input_tokens=longest_input,
         max_total_tokens=total,
         max_concurrent_requests=reader.integer("MAX_CONCURRENT_REQUESTS", 1, 100_000),

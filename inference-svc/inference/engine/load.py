@@ -24,7 +24,7 @@ _SPINS = "10000"
 BLOCK_TOKENS = 32
 STEP_TOKENS = 256  # the longest step, and so how long a stream waits for another's prompt
 MOST_RUNNING = 64
-_LARGEST_DEFAULT_CACHE_BYTES = 2 << 30
+_LARGEST_DEFAULT_CACHE_BYTES = 1 << 30
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class EngineOptions:
     num_threads: int | None = None
     eos_token_ids: frozenset[int] = frozenset()  # of the tokenizer; the model's own come on top
     engine: str = "auto"  # "transformers" where that shall serve whatever the architecture
-    cache_tokens: int | None = None  # by default what fits into a quarter of the free memory, at most 2 GiB
+    cache_tokens: int | None = None  # by default what fits into a quarter of the free memory, at most 1 GiB
 
 
 def load_engine(folder: Path, options: EngineOptions) -> Engine:

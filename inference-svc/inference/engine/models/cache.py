@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from inference.engine.operators.attention import PagedLayer
@@ -29,7 +32,7 @@ class PagedCache:
         cls, layers: int, heads: int, dim: int, blocks: int, block_tokens: int, like: Tensor
     ) -> PagedCache:
         """Keys and values of the same size, as in multi-head and grouped-query attention."""
-        entries = like.new_zeros((layers, 2 * heads, blocks, block_tokens, dim))
+        entries = _zeros((layers, 2 * heads, blocks, block_tokens, dim), like)
         return cls(entries, tuple(PagedLayer(layer, heads, dim) for layer in entries))
 
     @classmethod
@@ -37,7 +40,7 @@ class PagedCache:
         cls, layers: int, latent: int, rope_dim: int, blocks: int, block_tokens: int, like: Tensor
     ) -> PagedCache:
         """One latent and one rotated key a token, as in multi-head latent attention."""
-        entries = like.new_zeros((layers, 1, blocks, block_tokens, latent + rope_dim))
+        entries = _zeros((layers, 1, blocks, block_tokens, latent + rope_dim), like)
         return cls(entries, tuple(PagedLayer(layer, 1, latent) for layer in entries))
 
     @property
@@ -54,3 +57,11 @@ class PagedCache:
     def nbytes(self) -> int:
         """All of it."""
         return self.entries.nbytes
+
+
+def _zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Zeros on the device and in the format of `like`; a CPU's memory is taken page by page as it is used."""
+    if like.device.type != "cpu":
+        return like.new_zeros(shape)
+    untouched = np.zeros(math.prod(shape) * like.element_size(), dtype=np.uint8)
+    return torch.from_numpy(untouched).view(like.dtype).view(shape)
