@@ -1,0 +1,102 @@
+"""`scripts/cluster`: a real Knative, built from source, and what it says to the manifests.
+
+Exit status: 0 everything may come in, 1 something was refused, 2 it couldn't be asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .admission import network
+from .admission.admit import Verdict, rendered, verdicts
+from .admission.apiserver import api_server
+from .admission.knative import knative
+from .build import NodeError, build
+
+OVERLAYS = Path(__file__).resolve().parents[2] / "knative" / "overlays"
+PROGRAMS = ("etcd", "kubectl", "kube-apiserver", "serving-webhook", "eventing-webhook")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit status."""
+    arguments = _parser().parse_args(words)
+    try:
+        return _build() if arguments.command == "build" else _admit(arguments.overlays)
+    except NodeError as error:
+        print(f"scripts/cluster: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("scripts/cluster: interrupted; what was built is kept.", file=sys.stderr)
+        return 130
+
+
+def _build() -> int:
+    for name, path in build(PROGRAMS).items():
+        print(f"{name}  {path}")
+    return 0
+
+
+def _admit(names: list[str]) -> int:
+    overlays = [_overlay(name) for name in names] or sorted(OVERLAYS.iterdir())
+    programs = build(PROGRAMS)
+    network.enter([sys.executable, "-P", "-m", "scripts.node", "admit", *names])
+    began_s = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="hadal-admission-") as made:
+        folder = Path(made)
+        with api_server(programs, folder) as kubectl, knative(programs, kubectl, folder):
+            print(f"  Knative's admission is ready ({time.monotonic() - began_s:.1f} s)", file=sys.stderr)
+            said = [
+                _shown(overlay.name, verdict)
+                for overlay in overlays
+                for verdict in verdicts(kubectl, rendered(kubectl, overlay))
+            ]
+    refused = sum(verdict.refusal is not None for verdict in said)
+    print(f"{len(said)} objects, {refused} refused")
+    return 1 if refused else 0
+
+
+def _overlay(name: str) -> Path:
+    """A folder, or one of ours by its name."""
+    for folder in (OVERLAYS / name, Path(name)):
+        if (folder / "kustomization.yaml").is_file():
+            return folder
+    there = ", ".join(sorted(folder.name for folder in OVERLAYS.iterdir()))
+    raise NodeError(f"{name} is no overlay: give {there}, or a folder with a kustomization.yaml")
+
+
+def _shown(overlay: str, verdict: Verdict) -> Verdict:
+    word = "refused " if verdict.refusal else "accepted"
+    how = "  (by a schema of the project: its definition can't be had)" if verdict.by_schema else ""
+    print(f"{word}  {overlay:<10}  {verdict.kind}/{verdict.name}{how}", flush=True)
+    if verdict.refusal:
+        print(f"          {verdict.refusal}", flush=True)
+    return verdict
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/cluster", description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    admit = commands.add_parser(
+        "admit",
+        help="ask Knative's own admission what it says to every object of the overlays",
+        description="Starts an API server and Knative's two webhooks as processes in a network of their own, "
+        "and applies every object with a server-side dry run. The first time they are built from source, "
+        "which takes about ten minutes and needs Go.",
+    )
+    admit.add_argument(
+        "overlays",
+        nargs="*",
+        metavar="OVERLAY",
+        help="of knative/overlays, or a folder; default: all of ours",
+    )
+    commands.add_parser("build", help="only build the programs that admit needs")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
