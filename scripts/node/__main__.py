@@ -1,20 +1,22 @@
 """`scripts/cluster`: a real Knative, built from source, and what it says to the manifests.
 
-Exit status: 0 everything may come in, 1 something was refused, 2 it couldn't be asked.
+Exit status: 0 everything may come in, 1 something was refused or has changed, 2 it couldn't be asked.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from .admission import network
-from .admission.admit import Verdict, rendered, verdicts
-from .admission.apiserver import api_server
+from .admission import corpus, network, parity
+from .admission.admit import Verdict, make_place, rendered, verdicts
+from .admission.apiserver import Kubectl, api_server
 from .admission.knative import knative
 from .build import NodeError, build
 
@@ -26,7 +28,13 @@ def main(words: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit status."""
     arguments = _parser().parse_args(words)
     try:
-        return _build() if arguments.command == "build" else _admit(arguments.overlays)
+        match arguments.command:
+            case "build":
+                return _build()
+            case "corpus":
+                return _corpus(check=arguments.check)
+            case _:
+                return _admit(arguments.overlays)
     except NodeError as error:
         print(f"scripts/cluster: {error}", file=sys.stderr)
         return 2
@@ -43,21 +51,44 @@ def _build() -> int:
 
 def _admit(names: list[str]) -> int:
     overlays = [_overlay(name) for name in names] or sorted(OVERLAYS.iterdir())
+    with _knative("admit", *names) as kubectl:
+        said = [
+            _shown(overlay.name, verdict)
+            for overlay in overlays
+            for verdict in verdicts(kubectl, rendered(kubectl, overlay))
+        ]
+    refused = sum(verdict.refusal is not None for verdict in said)
+    print(f"{len(said)} objects, {refused} refused")
+    return 1 if refused else 0
+
+
+def _corpus(*, check: bool) -> int:
+    """Ask anew, and write down what was said, or only say what has changed."""
+    with _knative("corpus", *(["--check"] if check else [])) as kubectl:
+        make_place(kubectl, corpus.NAMESPACE)
+        before, now = parity.written_down(), parity.asked(kubectl)
+    changed = [name for name in before | now if before.get(name, "") != now.get(name, "")]
+    for name in changed:
+        print(f"{name}: {now.get(name, 'no longer asked') or 'accepted'}")
+    print(f"{len(now)} manifests, {len(changed)} verdicts changed")
+    if check:
+        return 1 if changed else 0
+    parity.VERDICTS.write_text(json.dumps(now, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    parity.PAGE.write_text(parity.page(), encoding="utf-8")
+    return 0
+
+
+@contextmanager
+def _knative(*words: str) -> Iterator[Kubectl]:
+    """Knative's admission, in a network of its own that this process enters as the command `words`."""
     programs = build(PROGRAMS)
-    network.enter([sys.executable, "-P", "-m", "scripts.node", "admit", *names])
+    network.enter([sys.executable, "-P", "-m", "scripts.node", *words])
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hadal-admission-") as made:
         folder = Path(made)
         with api_server(programs, folder) as kubectl, knative(programs, kubectl, folder):
             print(f"  Knative's admission is ready ({time.monotonic() - began_s:.1f} s)", file=sys.stderr)
-            said = [
-                _shown(overlay.name, verdict)
-                for overlay in overlays
-                for verdict in verdicts(kubectl, rendered(kubectl, overlay))
-            ]
-    refused = sum(verdict.refusal is not None for verdict in said)
-    print(f"{len(said)} objects, {refused} refused")
-    return 1 if refused else 0
+            yield kubectl
 
 
 def _overlay(name: str) -> Path:
@@ -94,6 +125,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="OVERLAY",
         help="of knative/overlays, or a folder; default: all of ours",
     )
+    asking = commands.add_parser(
+        "corpus",
+        help="ask it about the broken manifests of the corpus, and write down what it says",
+        description="Writes scripts/node/admission/verdicts.json and docs/admission.md.",
+    )
+    asking.add_argument("--check", action="store_true", help="write nothing; exit status 1 if one changed")
     commands.add_parser("build", help="only build the programs that admit needs")
     return parser
 

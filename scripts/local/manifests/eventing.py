@@ -39,9 +39,13 @@ def read_broker(manifest: Fields) -> Broker:
     spec = manifest.fields("spec")
     manifest.ignore("status")
     manifest.finish()
-    config = spec.fields("config")
-    config.ignore("apiVersion", "kind", "name", "namespace")
-    config.finish()
+    if "config" in spec:
+        config = spec.fields("config")
+        for name in ("apiVersion", "kind", "name"):
+            config.required(name)
+        config.ignore("namespace")
+        config.finish()
+    spec.ignore("config")
     delivery = _delivery(spec.fields("delivery"), metadata.namespace)
     spec.finish()
     return Broker(metadata.name, metadata.namespace, metadata.where, klass, delivery)
@@ -158,7 +162,7 @@ def _destination(fields: Fields, namespace: str) -> Destination:
 
 def _delivery(fields: Fields, namespace: str) -> Delivery:
     policy = fields.text("backoffPolicy")
-    if policy not in ("", "linear", "exponential"):
+    if "backoffPolicy" in fields and policy not in ("linear", "exponential"):
         fields.fault("backoffPolicy", f"{policy!r} is not known; there are linear and exponential")
     delivery = Delivery(
         retry=fields.integer("retry"),
@@ -178,7 +182,7 @@ def _delivery(fields: Fields, namespace: str) -> Delivery:
 
 def _iso(fields: Fields, key: str, *, positive: bool = False) -> float | None:
     text = fields.text(key)
-    if not text:
+    if key not in fields:
         return None
     try:
         value = iso_duration_s(text)

@@ -54,6 +54,16 @@ class Fields:
             return default
         return value
 
+    def number_or_text(self, key: str) -> str:
+        """A field that is text or a number, as text."""
+        value = self._take(key)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            self.fault(key, f"must be a number or text, not {_kind(value)}")
+            return "0"
+        return str(value)
+
     def required(self, key: str) -> str:
         """A field that must be there and be text that isn't empty."""
         value = self.text(key)

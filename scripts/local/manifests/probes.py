@@ -28,6 +28,11 @@ def read_probe(fields: Fields, *, aggressive: bool) -> Probe:
         success_threshold=fields.integer("successThreshold", 1, 1) or 1,
         failure_threshold=fields.integer("failureThreshold", 3, least) or 3,
     )
+    if not aggressive:
+        if not handlers:
+            fields.fault("", "asks nothing; supported are httpGet and tcpSocket")
+        if probe.success_threshold != 1:
+            fields.fault("successThreshold", f"{probe.success_threshold} must be 1: one success is enough")
     if period == 0 and aggressive:
         for name in ("failureThreshold", "timeoutSeconds"):
             if name in fields:

@@ -35,7 +35,7 @@ def read_scaling(annotations: Fields, container_concurrency: int) -> Scaling:
         utilisation=_number(annotations, "target-utilization-percentage", 70, 1, 100) / 100,
         min_scale=minimum,
         max_scale=maximum or None,
-        initial_scale=int(_number(annotations, "initial-scale", 0, 0, whole=True)),
+        initial_scale=int(_number(annotations, "initial-scale", 0, 1, whole=True)),
         activation_scale=_activation(annotations, minimum, maximum),
         scale_down_delay_s=_seconds(annotations, "scale-down-delay", 0.0, 0.0, whole=True),
         retention_s=_seconds(annotations, "scale-to-zero-pod-retention-period", 0.0, 0.0),

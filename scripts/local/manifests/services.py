@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from .container_security import check_resources, check_security_context
 from .durations import go_duration_s
 from .environment import Values, read_environment
 from .fields import Fields
@@ -26,8 +27,7 @@ POD_FIELDS_WITHOUT_MEANING_HERE = (
 """Where and as whom a Pod runs: on one machine it is this machine, and this user."""
 
 CONTAINER_FIELDS_WITHOUT_MEANING_HERE = (
-    "imagePullPolicy", "name", "resources", "securityContext", "terminationMessagePath",
-    "terminationMessagePolicy",
+    "imagePullPolicy", "name", "terminationMessagePath", "terminationMessagePolicy",
 )  # fmt: skip
 
 
@@ -73,6 +73,8 @@ def read_service(manifest: Fields, values: Values, images: Collection[str]) -> S
     )
     _read_volumes(pod, container)
     _read_port(container)
+    check_resources(container.fields("resources"))
+    check_security_context(container.fields("securityContext"))
     container.ignore(*CONTAINER_FIELDS_WITHOUT_MEANING_HERE)
     container.finish()
     pod.ignore(*POD_FIELDS_WITHOUT_MEANING_HERE)

@@ -17,8 +17,8 @@ from . import kafka
 from .apiserver import Kubectl
 
 _BEFORE_OTHERS = ("Namespace", "ServiceAccount")
-_DENIED = re.compile(
-    r'^.*?admission webhook "(?P<webhook>[^"]+)" denied the request: (?P<why>.*)$', re.DOTALL
+_AROUND = re.compile(
+    r'Error from server \(\w+\): |error when \w+ "[^"]*": |admission webhook "[^"]+" denied the request: '
 )
 
 
@@ -55,13 +55,18 @@ def verdicts(kubectl: Kubectl, objects: list[dict[str, Any]]) -> Iterator[Verdic
     Namespaces and service accounts are really made before: the others are looked at with them in place.
     """
     for namespace in sorted({o["metadata"]["namespace"] for o in objects if "namespace" in o["metadata"]}):
-        kubectl.apply("-f", "-", text=json.dumps(_named("Namespace", namespace)))
-        kubectl.apply("-f", "-", text=json.dumps(_named("ServiceAccount", "default", namespace)))
+        make_place(kubectl, namespace)
     for document in objects:
         if document["kind"] in _BEFORE_OTHERS:
             kubectl.apply("-f", "-", text=json.dumps(document))
     for document in objects:
         yield verdict(kubectl, document)
+
+
+def make_place(kubectl: Kubectl, namespace: str) -> None:
+    """A namespace with its default service account, which no controller makes here."""
+    kubectl.apply("-f", "-", text=json.dumps(_named("Namespace", namespace)))
+    kubectl.apply("-f", "-", text=json.dumps(_named("ServiceAccount", "default", namespace)))
 
 
 def verdict(kubectl: Kubectl, document: Mapping[str, Any]) -> Verdict:
@@ -72,15 +77,13 @@ def verdict(kubectl: Kubectl, document: Mapping[str, Any]) -> Verdict:
     answer = kubectl.run(
         "apply", "--dry-run=server", "--validate=strict", "-f", "-", text=json.dumps(document)
     )
-    return Verdict(kind, name, None if answer.returncode == 0 else _why(answer.stderr))
+    return Verdict(kind, name, None if answer.returncode == 0 else reason(answer.stderr))
 
 
-def _why(said: str) -> str:
-    """The reason, without kubectl's words around it."""
+def reason(said: str) -> str:
+    """Why an object was refused, without kubectl's words around it."""
     lines = [line for line in said.splitlines() if not line.startswith("Warning: ")]
-    text = " ".join(" ".join(lines).split())
-    denied = _DENIED.match(text)
-    return denied["why"] if denied else text
+    return _AROUND.sub("", " ".join(" ".join(lines).split()))
 
 
 def _named(kind: str, name: str, namespace: str | None = None) -> dict[str, Any]:

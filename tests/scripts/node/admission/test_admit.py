@@ -6,20 +6,27 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.architecture.house import ROOT
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(3_000),  # minutes where nothing is built yet
-    pytest.mark.skipif(
-        "CI" not in os.environ and (shutil.which("go") is None or not sys.platform.startswith("linux")),
-        reason="takes Go and Linux",
-    ),
-]
+SKIPPED = "CI" not in os.environ and (shutil.which("go") is None or not sys.platform.startswith("linux"))
+
+
+def asks_knative(test: Callable[..., None]) -> Callable[..., None]:
+    """Asks the real webhooks: minutes where nothing is built yet."""
+    marks = (
+        pytest.mark.slow,
+        pytest.mark.timeout(3_000),
+        pytest.mark.skipif(SKIPPED, reason="takes Go and Linux"),
+    )
+    for mark in marks:
+        test = mark(test)
+    return test
+
 
 BROKEN = """
 apiVersion: serving.knative.dev/v1
@@ -42,6 +49,7 @@ spec: {delivary: {retry: 3}}
 """
 
 
+@asks_knative
 def test_knative_takes_every_object_of_ours_and_refuses_broken_ones(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text(BROKEN)
     (tmp_path / "kustomization.yaml").write_text("resources: [broken.yaml]\n")
@@ -62,6 +70,7 @@ def test_knative_takes_every_object_of_ours_and_refuses_broken_ones(tmp_path: Pa
     assert done.returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nowhere", "/tmp"])
 def test_an_overlay_that_is_none_is_named(name: str) -> None:
     done = subprocess.run(
