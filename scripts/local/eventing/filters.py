@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from scripts.local.manifests.model import Filter, Trigger
 from scripts.local.manifests.problems import Problem
 
+from . import cesql
+
 Attributes = Mapping[str, str]
 Test = Callable[[Attributes], bool]
 ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9]*")
@@ -67,12 +69,13 @@ def _problems(element: Filter, trigger: Trigger) -> list[Problem]:
         case "not":
             return _problems(argument, trigger)
         case "cesql":
-            text = (
-                "cesql isn't supported by the local runner; supported: exact, prefix, suffix, all, any, not"
-            )
-            return [Problem(element.where, element.path, text)]
+            try:
+                cesql.parse(argument or "TRUE")
+            except cesql.CesqlSyntaxError as error:
+                return [Problem(element.where, element.path, str(error))]
+            return []
         case other:
-            text = f"{other!r} is no filter dialect; supported: exact, prefix, suffix, all, any, not"
+            text = f"{other!r} is no filter dialect; supported: exact, prefix, suffix, all, any, not, cesql"
             return [Problem(element.where, element.path, text)]
 
 
@@ -100,6 +103,8 @@ def _compile(element: Filter) -> Test | None:
             return _any(list(map(_compile, argument)))
         case "not":
             return _not(_compile(argument))
+        case "cesql":
+            return _true(cesql.parse(argument))
     raise ValueError(
         f"{element.where}: {element.path}: a filter of the dialect {element.dialect!r} wasn't refused"
     )
@@ -108,6 +113,18 @@ def _compile(element: Filter) -> Test | None:
 def _equal(wanted: Mapping[str, str]) -> Test:
     pairs = tuple(wanted.items())
     return lambda attributes: all(attributes.get(name) == value for name, value in pairs)
+
+
+def _true(expression: cesql.Expression) -> Test:
+    """Where the expression has no value, or one that is no Boolean, the event isn't wanted."""
+
+    def test(attributes: Attributes) -> bool:
+        try:
+            return expression(attributes) is True
+        except cesql.CesqlError:
+            return False
+
+    return test
 
 
 def _present_or_equal(wanted: Mapping[str, str]) -> Test | None:

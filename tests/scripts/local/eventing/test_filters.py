@@ -114,8 +114,8 @@ def test_the_exact_types_of_a_trigger_are_known_without_trying_its_filters(
 @pytest.mark.parametrize(
     ("described", "text"),
     [
-        ({"cesql": "type = 'a'"}, "cesql isn't supported by the local runner"),
-        ({"any": [{"not": {"cesql": "TRUE"}}]}, "cesql isn't supported"),
+        ({"cesql": "type = "}, "a value, a name or ( is missing before the end"),
+        ({"any": [{"not": {"cesql": "TRUE 1"}}]}, "missing before '1' at character 6"),
         ({"glob": {"type": "*"}}, "'glob' is no filter dialect"),
         ({"exact": {"Type": "a"}}, "'Type' is no attribute's name"),
         ({"prefix": {"type": ""}}, "the value of 'type' is empty"),
@@ -127,6 +127,25 @@ def test_a_filter_that_cannot_be_honoured_is_refused_with_its_place(
     (problem,) = problems(with_filters(described))
     assert text in problem.text
     assert str(problem).startswith("eventing/test.yaml:7: spec.filters[0].")
+
+
+@pytest.mark.parametrize(
+    ("expression", "wanted"),
+    [
+        ("type LIKE 'dev.hadal.%' AND tenant IN ('acme', 'other')", True),
+        ("tenant = 'other'", False),
+        ("EXISTS missing OR source = '/hadal/chat'", True),
+        ("missing = 'x'", False),
+        ("NOT (missing = 'x')", False),
+        ("1 / 0 = 1", False),
+        ("tenant", False),
+        ("", True),
+    ],
+)
+def test_an_expression_that_has_no_value_lets_nothing_through(expression: str, wanted: bool) -> None:
+    described = with_filters({"cesql": expression})
+    assert problems(described) == []
+    assert selection(described).wants(EVENT) is wanted
 
 
 def test_a_bad_name_in_filter_attributes_is_refused() -> None:

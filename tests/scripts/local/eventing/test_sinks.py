@@ -101,7 +101,7 @@ def test_a_sink_binding_selects_by_labels_and_may_have_no_overrides() -> None:
 def test_every_problem_is_found_before_anything_starts() -> None:
     nowhere = ref("Service", "absent")
     wrong = manifests(
-        trigger("a", nowhere, filters=filters({"cesql": "TRUE"})),
+        trigger("a", nowhere, filters=filters({"cesql": "TRUE FALSE"})),
         replace(trigger("b", ref("Broker", "default")), broker="absent"),
         trigger("c", ref("Broker", "default"), delivery=Delivery(dead_letter_sink=nowhere)),
         delivery=Delivery(dead_letter_sink=Destination(HERE, uri="gopher://x")),
