@@ -42,6 +42,7 @@ def load_model(settings: Settings) -> LoadedModel:
             num_threads=settings.num_threads,
             eos_token_ids=_eos_token_ids(checkpoint.folder, tokenizer),
             engine=settings.engine,
+            quantize=settings.quantize,
             cache_tokens=settings.max_batch_total_tokens,
         )
         engine = load_engine(checkpoint.folder, options)

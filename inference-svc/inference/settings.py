@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+QUANTIZE = ("auto", "packed", "unpacked", "none")
 ENGINES = ("auto", "transformers")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -33,6 +34,7 @@ class Settings:
     dtype: str
     num_threads: int | None
     engine: str
+    quantize: str
     max_batch_total_tokens: int | None
     max_input_tokens: int | None
     max_total_tokens: int | None
@@ -71,6 +73,12 @@ _OPTIONS = (
     _Option("NUM_THREADS", "", "threads of one step (default: the machine's cores)"),
     _Option(
         "ENGINE", "auto", "auto: our own where it computes the model, else transformers; or transformers"
+    ),
+    _Option(
+        "QUANTIZE",
+        "auto",
+        "a GGUF's own blocks: auto (where they are faster), packed (least memory), unpacked (exact), "
+        "none (computed from its conversion)",
     ),
     _Option(
         "MAX_BATCH_TOTAL_TOKENS",
@@ -189,6 +197,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         dtype=reader.one_of("DTYPE", DTYPES),
         num_threads=reader.optional_integer("NUM_THREADS", 1, 1024),
         engine=reader.one_of("ENGINE", ENGINES),
+        quantize=reader.one_of("QUANTIZE", QUANTIZE),
         max_batch_total_tokens=reader.optional_integer("MAX_BATCH_TOTAL_TOKENS", 64, 2**31),
         max_input_tokens=longest_input,
         max_total_tokens=total,

@@ -23,6 +23,8 @@ from inference.checkpoint.scratch import scratch_beside
 
 RECORD = "conversion.json"
 RECORD_VERSION = 1
+BLOCKS = "model.gguf"
+"""The source's tensors as they are, beside what was made of them: an engine may compute from their blocks."""
 Report = Callable[[str], None]
 
 
@@ -115,7 +117,24 @@ def _write_checkpoint(source: Path, folder: Path, report: Report) -> None:
     if template := metadata.get("tokenizer.chat_template"):
         (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
     write_safetensors(folder / "model.safetensors", tensors, _in_tenths(report))
+    _write_blocks(reader, model, folder / BLOCKS)
     _write_record(source, folder, report)
+
+
+def _write_blocks(reader: Any, model: GgufModel, place: Path) -> None:
+    """The file without its vocabulary, whose reading takes seconds, and which stands in tokenizer.json."""
+    import gguf
+
+    writer = gguf.GGUFWriter(place, model.architecture)
+    for name, field in reader.fields.items():
+        if len(field.types) == 1 and not name.startswith("GGUF.") and name != "general.architecture":
+            writer.add_key_value(name, field.contents(), field.types[0])
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def _open(source: Path) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from inference.checkpoint.gguf_convert import BLOCKS
 from inference.engine.number_format import NumberFormat, choose_number_format, cpu_instructions
 from inference.engine.port import Engine, EngineDescription, GenerationRequest
 
@@ -37,6 +38,9 @@ class EngineOptions:
     num_threads: int | None = None
     eos_token_ids: frozenset[int] = frozenset()  # of the tokenizer; the model's own come on top
     engine: str = "auto"  # "transformers" where that shall serve whatever the architecture
+    quantize: str = (
+        "auto"  # of a GGUF's blocks, `quantization.packing.MODES`; "none": what it was converted to
+    )
     cache_tokens: int | None = None  # by default what fits into a quarter of the free memory, at most 1 GiB
 
 
@@ -50,7 +54,7 @@ def load_engine(folder: Path, options: EngineOptions) -> Engine:
     os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
     import torch
 
-    from inference.engine.models import LoadOptions, UnsupportedArchitecture, load_model
+    from inference.engine.models import UnsupportedArchitecture
 
     torch.set_num_threads(options.num_threads or os.cpu_count() or 1)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -58,13 +62,29 @@ def load_engine(folder: Path, options: EngineOptions) -> Engine:
     if options.engine == "transformers":
         return _transformers_engine(folder, options, number_format, device)
     try:
-        model = load_model(folder, LoadOptions(dtype=number_format.dtype, device=device))
+        model = _load_model(folder, options, number_format, device)
     except UnsupportedArchitecture as reason:
         _log.warning(
             "transformers serves this model, one request after the other", extra={"reason": str(reason)}
         )
         return _transformers_engine(folder, options, number_format, device)
     return _batching_engine(model, folder, options, number_format)
+
+
+def _load_model(
+    folder: Path, options: EngineOptions, number_format: NumberFormat, device: str
+) -> CausalModel:
+    """From a GGUF's own blocks where the folder has them and rows are float32, else from safetensors."""
+    from inference.engine.models import LoadOptions, load_gguf_model, load_model
+
+    blocks = folder / BLOCKS
+    if (
+        blocks.is_file()
+        and options.quantize != "none"
+        and (device, number_format.dtype) == ("cpu", "float32")
+    ):
+        return load_gguf_model(blocks, LoadOptions(quantization=options.quantize))
+    return load_model(folder, LoadOptions(dtype=number_format.dtype, device=device))
 
 
 def _batching_engine(

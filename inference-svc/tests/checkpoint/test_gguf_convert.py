@@ -289,3 +289,15 @@ def test_transformers_reads_what_was_converted(
     for name, values in expected.items():
         torch.testing.assert_close(weights[name].data, torch.from_numpy(values))
     assert model.config.rope_parameters["rope_theta"] == 50_000.0
+
+
+def test_a_conversion_keeps_the_blocks_without_the_vocabulary(source: Path, tmp_path: Path) -> None:
+    folder = convert_gguf(source, tmp_path / "converted", print)
+    kept, whole = gguf.GGUFReader(folder / "model.gguf"), gguf.GGUFReader(source)
+    assert "tokenizer.ggml.tokens" in whole.fields
+    assert "tokenizer.ggml.tokens" not in kept.fields
+    assert kept.fields["llama.block_count"].contents() == LAYERS
+    assert [(t.name, t.tensor_type, t.data.tobytes()) for t in kept.tensors] == [
+        (t.name, t.tensor_type, t.data.tobytes()) for t in whole.tensors
+    ]
+    assert not damaged_files(folder)

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from inference.checkpoint.gguf_convert import convert_gguf
+from inference.engine.load import EngineOptions, load_engine
 from inference.engine.models import LoadOptions, load_gguf_model
+from inference.engine.port import GenerationRequest, Token
 from inference.engine.quantization.perplexity import perplexity
 from tests.checkpoint.test_gguf_convert import write_gguf
 from tests.engine.models.stepping import Stepper
@@ -80,3 +82,19 @@ def test_perplexity_is_that_of_the_log_probabilities(tmp_path: Path) -> None:
     logits = Stepper(model).step({"a": IDS}, every_row=True)
     logprobs = logits.log_softmax(-1)[torch.arange(len(IDS) - 1), torch.tensor(IDS[1:])]
     assert perplexity(model, IDS) == pytest.approx(float((-logprobs.mean()).exp()), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("quantize", "said"), [("packed", "blocks packed"), ("unpacked", "blocks unpacked"), ("none", "weights ")]
+)
+async def test_the_engine_computes_from_the_blocks_unless_told_otherwise(
+    quantize: str, said: str, tmp_path: Path
+) -> None:
+    folder = convert_gguf(quantized(tmp_path, "Q8_0"), tmp_path / "converted", print)
+    engine = load_engine(folder, EngineOptions("float32", quantize=quantize))
+    try:
+        assert said in engine.description.dtype_reason
+        events = [event async for event in engine.generate(GenerationRequest((5, 17, 3), 4))]
+        assert sum(isinstance(event, Token) for event in events) >= 1
+    finally:
+        engine.close()
