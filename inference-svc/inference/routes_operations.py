@@ -30,10 +30,12 @@ class OperationsRoutes:
     async def health(self, request: web.Request) -> web.StreamResponse:
         """200 while requests are taken, else 503 with the reason."""
         self.serving.model()
+        self.serving.check_progress()
         return web.Response()
 
     async def ping(self, request: web.Request) -> web.StreamResponse:
-        """200 while the process answers."""
+        """200 while the process answers and its engine moves: what a restart can mend is 503."""
+        self.serving.check_progress()
         return web.Response()
 
     async def info(self, request: web.Request) -> web.StreamResponse:

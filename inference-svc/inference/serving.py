@@ -29,6 +29,10 @@ class LoadedModel:
     limits: Limits
 
 
+HUNG_STEP_S = 300.0
+"""A step takes well under a second, on a slow processor with a large model a minute: this one never ends."""
+
+
 class Serving:
     """Lets requests in while the model is ready and there is room; knows when the last one has left."""
 
@@ -64,6 +68,16 @@ class Serving:
         if self._unready is not None or self._model is None:
             raise UnhealthyError(f"unhealthy: {self._unready}")
         return self._model
+
+    def check_progress(self) -> None:
+        """See that the engine moves.
+
+        Raises:
+            UnhealthyError: a step hangs; only a restart helps.
+        """
+        step_s = self._load().step_s
+        if step_s > HUNG_STEP_S:
+            raise UnhealthyError(f"unhealthy: a step of the engine hangs since {step_s:.0f} s")
 
     @contextmanager
     def admit(self, requests: int = 1) -> Iterator[LoadedModel]:

@@ -35,6 +35,7 @@ class FakeEngine:
     stop_short: bool = False
     requests: list[GenerationRequest] = field(default_factory=list)
     produced: int = 0
+    step_s: float = 0.0
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     description: EngineDescription = field(
@@ -42,7 +43,7 @@ class FakeEngine:
     )
 
     def load(self) -> EngineLoad:
-        return EngineLoad(running=len(self.requests), waiting=0)
+        return EngineLoad(running=len(self.requests), waiting=0, step_s=self.step_s)
 
     def close(self) -> None:
         return None

@@ -40,6 +40,17 @@ async def test_until_the_model_has_loaded_requests_are_told_so_but_the_process_i
         assert await status_of(service, "/health") == (200, "")
 
 
+async def test_an_engine_that_hangs_in_a_step_is_unhealthy_and_asks_for_a_restart() -> None:
+    async with running(fake_model("a")) as service:
+        service.engine.step_s = 60.0  # a slow processor, a large model
+        assert (await status_of(service, "/health"))[0] == (await status_of(service, "/ping"))[0] == 200
+        service.engine.step_s = 301.0
+        for path in ("/health", "/ping"):
+            status, text = await status_of(service, path)
+            assert status == 503
+            assert "a step of the engine hangs since 301 s" in text
+
+
 async def test_one_request_too_many_is_told_that_the_model_is_overloaded() -> None:
     model = fake_model("abc", limits=replace(LIMITS, max_concurrent_requests=1), gated=True)
     async with running(model) as service:

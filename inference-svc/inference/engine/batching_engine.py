@@ -6,6 +6,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
@@ -45,12 +46,15 @@ class BatchingEngine:
         self._arrivals: queue.SimpleQueue[_Client | None] = queue.SimpleQueue()
         self._clients: dict[Generation, _Client] = {}
         self._asked = self._running = 0  # counted where requests come from, so that both fall as one leaves
+        self._step_began_s: float | None = None
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
     def load(self) -> EngineLoad:
         """Tell how busy the engine is at this moment."""
-        return EngineLoad(self._running, self._asked - self._running)
+        began_s = self._step_began_s
+        step_s = 0.0 if began_s is None else time.monotonic() - began_s
+        return EngineLoad(self._running, self._asked - self._running, step_s)
 
     def close(self) -> None:
         """Let the thread end after the step that it computes now."""
@@ -86,12 +90,15 @@ class BatchingEngine:
     def _work(self) -> None:
         while self._take_arrivals():
             self._drop_those_who_left()
+            self._step_began_s = time.monotonic()
             try:
                 self._tell(self._batcher.step())
             except StepFailedError as failure:
                 _log.exception("a step failed")
                 error = GenerationFailedError("the model could not compute this request")
                 self._tell((generation, error) for generation in failure.generations)
+            finally:
+                self._step_began_s = None
 
     def _take_arrivals(self) -> bool:
         """Take in who has come, and wait for somebody where there is nothing to do; False: close."""

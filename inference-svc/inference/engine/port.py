@@ -92,10 +92,15 @@ class EngineDescription:
 
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
-    """How many requests generate now, and how many wait for their turn."""
+    """How many requests generate now, and how many wait for their turn.
+
+    `step_s`: since when the present step is being computed, in seconds; 0 between steps, and where an engine
+    doesn't tell.
+    """
 
     running: int
     waiting: int
+    step_s: float = 0.0
 
 
 class Engine(Protocol):

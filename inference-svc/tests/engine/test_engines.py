@@ -13,7 +13,6 @@ import pytest
 from inference.engine.load import EngineOptions, load_engine
 from inference.engine.port import (
     Engine,
-    EngineLoad,
     FinishReason,
     GenerationRequest,
     Prefilled,
@@ -162,7 +161,8 @@ async def test_leaving_a_generation_stops_it_within_a_step_and_frees_the_engine(
         await asyncio.gather(queued, return_exceptions=True)
         await waiting.aclose()
         await generation.aclose()
-        assert engine.load() == EngineLoad(running=0, waiting=0)
+        load = engine.load()
+        assert (load.running, load.waiting) == (0, 0)
         assert len(await tokens_of(engine, GenerationRequest((5,), 3))) == 3
 
 
@@ -174,3 +174,16 @@ async def test_a_request_that_fails_tells_nothing_of_why_and_harms_no_other(
         with pytest.raises(GenerationFailedError, match="could not compute this request"):
             await tokens_of(engine, GenerationRequest((10**9,), 3))  # no such token
         assert len(await tokens_of(engine, GenerationRequest((5,), 3))) == 3
+
+
+async def test_the_engine_tells_how_long_its_present_step_takes(checkpoint: Callable[[str], Path]) -> None:
+    async with loaded(checkpoint("llama"), "auto") as engine:
+        assert engine.load().step_s == 0
+        generation = engine.generate(GenerationRequest((5,), 400))
+        assert isinstance(await anext(generation), Scheduled)
+        seen = 0.0
+        while not seen:  # most of the time is spent in steps
+            await anext(generation)
+            seen = engine.load().step_s
+        assert 0 < seen < 60
+        await generation.aclose()
