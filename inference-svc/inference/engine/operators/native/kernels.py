@@ -162,7 +162,7 @@ class NativeDecodes:
 
 @dataclass(frozen=True, slots=True)
 class NativeBlockLinear:
-    """A GGUF matrix in its own bytes; rows are rounded to eight bits in blocks of 32 (llama.cpp's Q8_1).
+    """A GGUF matrix in its own bytes; rows are rounded to sixteen bits in blocks of 32.
 
     Attributes:
         library: the kernels.
