@@ -14,6 +14,7 @@ import orjson
 
 from inference.chat_template import read_chat_template, special_tokens
 from inference.checkpoint.errors import CheckpointError
+from inference.engine.grammar import GrammarCompiler
 from inference.limits import limits_for
 from inference.serving import LoadedModel
 from inference.settings import Settings
@@ -30,20 +31,24 @@ def load_model(settings: Settings) -> LoadedModel:
         CheckpointError: the model isn't there, isn't whole, or is of a kind that can't be served.
     """
     from inference.checkpoint.locate import locate_checkpoint
-    from inference.engine.load import EngineOptions, load_engine
+    from inference.engine.load import EngineOptions, configured_eos_token_ids, load_engine
 
     started_s = time.monotonic()
     checkpoint = locate_checkpoint(settings.model_id, settings.revision, settings.model_cache_dir, _log.info)
     try:
         tokenizer = TextTokenizer.from_folder(checkpoint.folder)
+        eos_token_ids = _eos_token_ids(checkpoint.folder, tokenizer)
         template = read_chat_template(checkpoint.folder)
         options = EngineOptions(
             dtype=settings.dtype,
             num_threads=settings.num_threads,
-            eos_token_ids=_eos_token_ids(checkpoint.folder, tokenizer),
+            eos_token_ids=eos_token_ids,
             engine=settings.engine,
             quantize=settings.quantize,
             cache_tokens=settings.max_batch_total_tokens,
+        )
+        grammars = GrammarCompiler(
+            tokenizer.to_json(), eos_token_ids | configured_eos_token_ids(checkpoint.folder)
         )
         engine = load_engine(checkpoint.folder, options)
     except (OSError, ValueError) as error:
@@ -68,6 +73,7 @@ def load_model(settings: Settings) -> LoadedModel:
         tokenizer=tokenizer,
         chat_template=template,
         limits=limits_for(settings, description.context_tokens),
+        grammars=grammars,
     )
 
 

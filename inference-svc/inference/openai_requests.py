@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from inference.engine.grammar import GrammarKind, GrammarSource
 from inference.errors import SuffixNotSupportedError, ToolError, ValidationError
 from inference.json_fields import U64_MAX, JsonFields
-from inference.parameters import GenerateParameters
+from inference.parameters import GenerateParameters, read_grammar, schema_grammar
 
+_ANY_OBJECT = GrammarSource(GrammarKind.JSON_SCHEMA, '{"type":"object"}')
 _PASSED_ON = ("name", "tool_call_id", "tool_calls", "reasoning_content")
 
 
@@ -87,8 +89,6 @@ def _refuse_unserved(fields: JsonFields) -> None:
         raise ValidationError("`n` must be 1: one answer a request")
     if fields.values.get("tools") and fields.values.get("tool_choice") != "none":
         raise ToolError('tools are not supported; send no `tools`, or `tool_choice: "none"`')
-    if fields.has("response_format") and fields.object("response_format").text("type") != "text":
-        raise ValidationError("grammar is not supported")
 
 
 def _sampling_parameters(fields: JsonFields) -> GenerateParameters:
@@ -106,7 +106,27 @@ def _sampling_parameters(fields: JsonFields) -> GenerateParameters:
         max_new_tokens=fields.integer(limit),
         stop=fields.texts("stop"),
         seed=fields.integer("seed", 0, U64_MAX),
+        grammar=_response_format(fields.object("response_format")),
     )
+
+
+def _response_format(fields: JsonFields) -> GrammarSource | None:
+    """OpenAI's `text`, `json_object` and `json_schema`; beside them TGI's own, which have a `value`."""
+    if fields.has("value"):
+        return read_grammar(fields)
+    match fields.text("type"):
+        case None | "text":
+            return None
+        case "json_object":
+            return _ANY_OBJECT
+        case "json_schema":
+            fields.require("json_schema")
+            described = fields.object("json_schema")
+            return schema_grammar(described, "schema") if described.has("schema") else _ANY_OBJECT
+        case kind:
+            raise ValidationError(
+                f"`{fields.name('type')}` must be one of text, json_object, json_schema. Given: {kind!r}"
+            )
 
 
 def _streaming(fields: JsonFields) -> tuple[bool, bool]:

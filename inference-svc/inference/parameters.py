@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from typing import Any
 
+import orjson
+
+from inference.engine.grammar import GrammarKind, GrammarSource
 from inference.engine.port import Sampling
 from inference.errors import ValidationError
 from inference.json_fields import U64_MAX, JsonFields
@@ -36,7 +40,7 @@ class GenerateParameters:
     decoder_input_details: bool = False
     seed: int | None = None
     top_n_tokens: int | None = None
-    grammar: bool = False
+    grammar: GrammarSource | None = None
     adapter_id: str | None = None
     drawn_seed: int = field(default_factory=lambda: secrets.randbits(63))
 
@@ -61,7 +65,7 @@ class GenerateParameters:
             decoder_input_details=fields.flag("decoder_input_details"),
             seed=fields.integer("seed", 0, U64_MAX),
             top_n_tokens=fields.integer("top_n_tokens"),
-            grammar=fields.has("grammar"),
+            grammar=read_grammar(fields.object("grammar")) if fields.has("grammar") else None,
             adapter_id=fields.text("adapter_id"),
         )
 
@@ -138,8 +142,6 @@ class GenerateParameters:
 
     def _check_supported(self) -> None:
         """Refuse what this engine doesn't do, rather than ignore it."""
-        if self.grammar:
-            raise ValidationError("grammar is not supported")
         if self.watermark:
             raise ValidationError("watermark is not supported")
         if self.adapter_id is not None:
@@ -164,3 +166,43 @@ class GenerateParameters:
             presence_penalty=self.presence_penalty or neutral.presence_penalty,
             seed=self.drawn_seed if self.seed is None else self.seed,
         )
+
+
+def read_grammar(fields: JsonFields) -> GrammarSource:
+    """TGI's `GrammarType`: `{"type": "json" | "json_schema" | "regex", "value": ...}`.
+
+    A `json` is a schema (or one as text), a `json_schema` has it under `schema`, as OpenAI does.
+
+    Raises:
+        ValidationError: an unknown type, or a value that isn't what its type says.
+    """
+    fields.require("type")
+    kind = fields.text("type")
+    if kind not in {"json", "json_object", "json_schema", "regex"}:
+        raise ValidationError(
+            f"`{fields.name('type')}` must be one of json, json_schema, regex. Given: {kind!r}"
+        )
+    fields.require("value")
+    if kind == "regex":
+        return GrammarSource(GrammarKind.REGEX, fields.text("value") or "")
+    if kind == "json_schema":
+        return schema_grammar(fields.object("value"), "schema")
+    return schema_grammar(fields, "value")
+
+
+def schema_grammar(fields: JsonFields, name: str) -> GrammarSource:
+    """The JSON schema that a field holds, as an object or as text.
+
+    Raises:
+        ValidationError: it is neither.
+    """
+    fields.require(name)
+    schema: Any = fields.values[name]
+    if isinstance(schema, str):
+        try:
+            schema = orjson.loads(schema)
+        except orjson.JSONDecodeError as error:
+            raise ValidationError(f"`{fields.name(name)}` must be a JSON schema: it is not JSON") from error
+    if not isinstance(schema, dict):
+        raise ValidationError(f"`{fields.name(name)}` must be a JSON schema: an object")
+    return GrammarSource(GrammarKind.JSON_SCHEMA, orjson.dumps(schema).decode())

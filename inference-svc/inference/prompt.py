@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from inference.engine.grammar import CompiledGrammar, GrammarCompiler, GrammarSource
 from inference.engine.port import GenerationRequest
 from inference.errors import ValidationError
 from inference.limits import Limits
 from inference.parameters import GenerateParameters
+from inference.serving import LoadedModel
 from inference.tokenizer import Encoding, TextTokenizer
 
 LONG_TEXT_CHARACTERS = 16_384  # tokenized off the event loop: about 5 ms of work and more
@@ -21,34 +23,40 @@ async def tokenize(tokenizer: TextTokenizer, text: str, add_special_tokens: bool
 
 
 async def engine_request(
-    text: str,
-    parameters: GenerateParameters,
-    limits: Limits,
-    tokenizer: TextTokenizer,
-    add_special_tokens: bool,
+    text: str, parameters: GenerateParameters, model: LoadedModel, add_special_tokens: bool
 ) -> GenerationRequest:
-    """Check a request and tokenize its text.
+    """Check a request, tokenize its text and compile its grammar.
 
     Without `max_new_tokens` the answer may fill the rest of the window, as in TGI.
 
     Raises:
-        ValidationError: a parameter out of range, an empty text, or too many tokens.
+        ValidationError: a parameter out of range, an empty text, too many tokens, or no valid grammar.
     """
-    parameters.check(limits)
+    parameters.check(model.limits)
     if not text:
         raise ValidationError("`inputs` cannot be empty")
-    ids = (await tokenize(tokenizer, text, add_special_tokens)).ids
+    ids = (await tokenize(model.tokenizer, text, add_special_tokens)).ids
     if parameters.truncate is not None:
         ids = ids[-parameters.truncate :]
     if not ids:
         raise ValidationError("`inputs` has no tokens")
     return GenerationRequest(
         prompt_ids=ids,
-        max_new_tokens=_max_new_tokens(len(ids), parameters.max_new_tokens, limits),
+        max_new_tokens=_max_new_tokens(len(ids), parameters.max_new_tokens, model.limits),
         sampling=parameters.sampling(),
         top_n_tokens=parameters.top_n_tokens or 0,
         prefill_logprobs=parameters.decoder_input_details,
+        grammar=await _compiled(parameters.grammar, model.grammars),
     )
+
+
+async def _compiled(source: GrammarSource | None, grammars: GrammarCompiler) -> CompiledGrammar | None:
+    if source is None:
+        return None
+    try:
+        return await asyncio.to_thread(grammars.compile, source)
+    except ValueError as error:
+        raise ValidationError(f"the grammar can't be compiled: {error}") from error
 
 
 def _max_new_tokens(input_tokens: int, wanted: int | None, limits: Limits) -> int:

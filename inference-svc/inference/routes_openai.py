@@ -111,7 +111,7 @@ class OpenAiRoutes:
         *,
         add_special_tokens: bool,
     ) -> Generation:
-        request = await engine_request(prompt, parameters, model.limits, model.tokenizer, add_special_tokens)
+        request = await engine_request(prompt, parameters, model, add_special_tokens)
         return self.serving.generation(model, request, parameters.stop, arrived_s)
 
     async def _stream_chat(

@@ -164,7 +164,7 @@ class TgiRoutes:
         arrived_s: float,
     ) -> _Answer:
         add_special_tokens = fields.flag("add_special_tokens", default=True)
-        request = await engine_request(inputs, parameters, model.limits, model.tokenizer, add_special_tokens)
+        request = await engine_request(inputs, parameters, model, add_special_tokens)
         generation = self.serving.generation(model, request, parameters.stop, arrived_s)
         tokens = await generation.complete()
         end = tokens[-1].end
@@ -182,9 +182,7 @@ class TgiRoutes:
             raise ValidationError("`decoder_input_details` == true is not supported when streaming tokens")
         with self.serving.admit() as model:
             add_special_tokens = fields.flag("add_special_tokens", default=True)
-            checked = await engine_request(
-                inputs, parameters, model.limits, model.tokenizer, add_special_tokens
-            )
+            checked = await engine_request(inputs, parameters, model, add_special_tokens)
             generation = self.serving.generation(model, checked, parameters.stop, arrived_s)
             headers = {
                 "x-compute-type": model.engine.description.device,

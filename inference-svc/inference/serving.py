@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from inference.chat_template import ChatTemplate
+from inference.engine.grammar import GrammarCompiler
 from inference.engine.port import Engine, EngineLoad, GenerationRequest
 from inference.errors import OverloadedError, UnhealthyError
 from inference.generation import Clock, Generation, Timings
@@ -27,6 +28,7 @@ class LoadedModel:
     tokenizer: TextTokenizer
     chat_template: ChatTemplate | None
     limits: Limits
+    grammars: GrammarCompiler
 
 
 HUNG_STEP_S = 300.0

@@ -44,6 +44,10 @@ class TextTokenizer:
         except Exception as error:
             raise ValueError(f"{folder / 'tokenizer.json'} is not a tokenizer: {error}") from error
 
+    def to_json(self) -> str:
+        """The tokenizer as `tokenizer.json` has it."""
+        return str(self._tokenizer.to_str())
+
     def encode(self, text: str, add_special_tokens: bool) -> Encoding:
         """Split text into tokens. `add_special_tokens` adds what the model expects around a bare text."""
         encoding = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)

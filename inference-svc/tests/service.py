@@ -15,6 +15,7 @@ from aiohttp import web
 
 from inference.app import make_app
 from inference.chat_template import ChatTemplate
+from inference.engine.grammar import GrammarCompiler
 from inference.limits import Limits
 from inference.serving import LoadedModel, Serving
 from tests.byte_tokenizer import END, ids_of, make_byte_tokenizer
@@ -43,7 +44,8 @@ def fake_model(answer: str, *, limits: Limits = LIMITS, gated: bool = False, **b
     assert end_id is not None
     gate = asyncio.Semaphore(0) if gated else None
     engine = FakeEngine(ids_of(tokenizer, answer), end_id, gate, **behaviour)
-    return LoadedModel("fake-model", None, engine, tokenizer, ChatTemplate(TEMPLATE, {}), limits)
+    grammars = GrammarCompiler(tokenizer.to_json(), [end_id])
+    return LoadedModel("fake-model", None, engine, tokenizer, ChatTemplate(TEMPLATE, {}), limits, grammars)
 
 
 @dataclass(frozen=True)

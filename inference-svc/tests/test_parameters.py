@@ -45,7 +45,28 @@ CASES = [
         "`parameters.top_k` must be an integer from -2147483648 to 2147483647. Given: boolean True",
     ),
     ({"seed": -1}, "`parameters.seed` must be an integer from 0 to 18446744073709551615. Given: integer -1"),
-    ({"grammar": {"type": "regex", "value": "a"}}, "grammar is not supported"),
+    ({"grammar": "a+"}, "`parameters.grammar` must be an object. Given: string 'a+'"),
+    ({"grammar": {"value": "a"}}, "missing field `parameters.grammar.type`"),
+    (
+        {"grammar": {"type": "xml", "value": "a"}},
+        "`parameters.grammar.type` must be one of json, json_schema, regex. Given: 'xml'",
+    ),
+    (
+        {"grammar": {"type": "json", "value": "{"}},
+        "`parameters.grammar.value` must be a JSON schema: it is not JSON",
+    ),
+    (
+        {"grammar": {"type": "json", "value": [1]}},
+        "`parameters.grammar.value` must be a JSON schema: an object",
+    ),
+    (
+        {"grammar": {"type": "json_schema", "value": {"name": "x"}}},
+        "missing field `parameters.grammar.value.schema`",
+    ),
+    (
+        {"grammar": {"type": "json", "value": {"type": "strange"}}},
+        "the grammar can't be compiled: Invalid type: strange",
+    ),
     ({"watermark": True}, "watermark is not supported"),
     ({"adapter_id": "x"}, "`adapter_id` is not supported: no adapters are loaded"),
 ]

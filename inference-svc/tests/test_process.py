@@ -208,6 +208,31 @@ async def test_the_hugging_face_client_recognises_overload(checkpoint: Callable[
                 await client.text_generation("x", max_new_tokens=1)
 
 
+async def test_the_default_model_answers_in_the_form_that_was_asked_for(default_model: Path) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 20}, "capital": {"type": "boolean"}},
+        "required": ["city", "capital"],
+        "additionalProperties": False,
+    }
+    async with started(default_model) as service:
+        await service.line("model loaded")
+        await _until_healthy(service.url)
+        client = openai.AsyncOpenAI(base_url=service.url + "/v1", api_key="none")
+        stream = await client.chat.completions.create(
+            model="default",
+            messages=[{"role": "user", "content": "What is the capital of France?"}],
+            response_format={"type": "json_schema", "json_schema": {"name": "city", "schema": schema}},
+            temperature=0,
+            max_tokens=60,
+            stream=True,
+        )
+        said = "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
+    answer = orjson.loads(said)
+    assert set(answer) == {"city", "capital"}
+    assert isinstance(answer["capital"], bool)
+
+
 async def test_the_default_model_knows_the_capital_of_france(default_model: Path) -> None:
     async with started(default_model) as service:
         await service.line("model loaded")

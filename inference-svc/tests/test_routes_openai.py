@@ -134,7 +134,16 @@ async def test_a_last_message_of_the_assistant_is_continued() -> None:
             "validation",
             "`top_n_tokens` must be >= 0 and <= 5. Given: 9",
         ),
-        ({"response_format": {"type": "json_object"}}, "validation", "grammar is not supported"),
+        (
+            {"response_format": {"type": "yaml"}},
+            "validation",
+            "`response_format.type` must be one of text, json_object, json_schema. Given: 'yaml'",
+        ),
+        (
+            {"response_format": {"type": "json_schema"}},
+            "validation",
+            "missing field `response_format.json_schema`",
+        ),
         ({"presence_penalty": 3}, "validation", "`presence_penalty` must be >= -2.0 and <= 2.0"),
         (
             {"tools": [{"type": "function", "function": {"name": "f"}}]},

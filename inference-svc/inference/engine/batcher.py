@@ -156,6 +156,7 @@ def _is_plainly_greedy(request: GenerationRequest) -> bool:
     return (
         not sampling.do_sample
         and not request.top_n_tokens
+        and request.grammar is None
         and sampling.repetition_penalty == 1
         and not sampling.frequency_penalty
         and not sampling.presence_penalty

@@ -99,7 +99,7 @@ def _batching_engine(
     cache_tokens = options.cache_tokens or _default_cache_tokens(spec)
     blocks = max(2, cache_tokens // BLOCK_TOKENS)
     scheduler = Scheduler(BlockPool(blocks, BLOCK_TOKENS), STEP_TOKENS, MOST_RUNNING)
-    eos_token_ids = _configured_eos_token_ids(folder) | options.eos_token_ids
+    eos_token_ids = configured_eos_token_ids(folder) | options.eos_token_ids
     batcher = Batcher(model, model.new_cache(blocks, BLOCK_TOKENS), scheduler, eos_token_ids)
     batcher.add(GenerationRequest(prompt_ids=(0,), max_new_tokens=2))
     while batcher.step():
@@ -126,7 +126,7 @@ def _default_cache_tokens(spec: ModelSpec) -> int:
     return min(free_bytes // spec.cache_bytes_per_token, MOST_RUNNING * spec.context_tokens)
 
 
-def _configured_eos_token_ids(folder: Path) -> frozenset[int]:
+def configured_eos_token_ids(folder: Path) -> frozenset[int]:
     """Every id that ends an answer by the checkpoint's generation config or its model's."""
     ids: set[int] = set()
     for name in ("generation_config.json", "config.json"):

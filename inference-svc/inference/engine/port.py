@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class FinishReason(StrEnum):
@@ -35,6 +38,26 @@ class Sampling:
     seed: int = 0
 
 
+class Constraint(Protocol):
+    """What the next token of one answer may be."""
+
+    def forbid(self, scores: Tensor) -> Tensor:
+        """Scores of [vocabulary] with -inf for every token that can't come next; at least one can."""
+        ...
+
+    def take(self, token_id: int) -> None:
+        """Go on after this token."""
+        ...
+
+
+class Grammar(Protocol):
+    """What an answer must look like, ready to use for any number of requests."""
+
+    def start(self) -> Constraint:
+        """A constraint at its beginning."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """A checked request: the prompt and the new tokens together fit into the engine's context."""
@@ -44,6 +67,7 @@ class GenerationRequest:
     sampling: Sampling = Sampling()
     top_n_tokens: int = 0
     prefill_logprobs: bool = False
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Choosing the next token from the model's scores.
 
-Order as in TGI: penalties, temperature, top-k, top-p, typical-p, then a draw. Sources: repetition penalty,
-Keskar et al. 2019 (arXiv 1909.05858); nucleus, Holtzman et al. 2019 (1904.09751); typical, Meister et al.
-2022 (2202.00666); frequency and presence penalty, OpenAI's API reference.
+Order as in TGI: penalties, grammar, temperature, top-k, top-p, typical-p, then a draw. Sources: repetition
+penalty, Keskar et al. 2019 (arXiv 1909.05858); nucleus, Holtzman et al. 2019 (1904.09751); typical, Meister
+et al. 2022 (2202.00666); frequency and presence penalty, OpenAI's API reference.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ class Sampler:
     def __init__(self, request: GenerationRequest, vocabulary_tokens: int, device: torch.device) -> None:
         self._sampling = request.sampling
         self._top_n_tokens = request.top_n_tokens
+        self._constraint = request.grammar.start() if request.grammar else None
         self._random = torch.Generator(device=device).manual_seed(_signed(request.sampling.seed))
         self._seen = torch.zeros(vocabulary_tokens, dtype=torch.bool, device=device)
         self._seen[torch.tensor(request.prompt_ids, device=device)] = True
@@ -34,7 +35,12 @@ class Sampler:
             those of the model itself, before penalties and filters.
         """
         logits = logits.float()
-        token_id = int(self._draw(self._penalised(logits)))
+        scores = self._penalised(logits)
+        if self._constraint is not None:
+            scores = self._constraint.forbid(scores)
+        token_id = int(self._draw(scores))
+        if self._constraint is not None:
+            self._constraint.take(token_id)
         self._seen[token_id] = True
         self._counts[token_id] += 1
         logprobs = torch.log_softmax(logits, dim=-1)

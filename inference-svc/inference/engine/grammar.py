@@ -1,0 +1,102 @@
+"""Answers held to a JSON schema or a regular expression: llguidance says which tokens may come next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
+    from torch import Tensor
+
+_WHITESPACE = "[ ]?"  # between JSON's signs: small models don't stop where any number may be written
+_LONGEST_REASON = 200
+
+
+class GrammarKind(StrEnum):
+    """What a grammar is written in."""
+
+    JSON_SCHEMA = "json_schema"
+    REGEX = "regex"
+
+
+@dataclass(frozen=True, slots=True)
+class GrammarSource:
+    """A JSON schema as JSON text, or a regular expression (of Rust's crate regex) for a whole answer."""
+
+    kind: GrammarKind
+    text: str
+
+
+class GrammarCompiler:
+    """Compiles grammars for one tokenizer; safe to use from several threads."""
+
+    def __init__(self, tokenizer_json: str, eos_token_ids: Iterable[int]) -> None:
+        self._tokenizer_json = tokenizer_json
+        self._eos_token_ids = sorted(eos_token_ids)
+
+    def compile(self, source: GrammarSource) -> CompiledGrammar:
+        """Milliseconds for most grammars, a second for the largest: call it off the event loop.
+
+        Raises:
+            ValueError: not a grammar, or one that uses what isn't supported; the text says what, in one line.
+        """
+        from llguidance import LLMatcher
+
+        if source.kind is GrammarKind.REGEX:
+            grammar = LLMatcher.grammar_from_regex(source.text)
+        else:
+            grammar = LLMatcher.grammar_from_json_schema(
+                source.text, overrides={"whitespace_pattern": _WHITESPACE}
+            )
+        matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
+        if matcher.is_error():
+            raise ValueError(" ".join(matcher.get_error().split())[:_LONGEST_REASON])
+        return CompiledGrammar(matcher)
+
+    @cached_property
+    def _tokenizer(self) -> LLTokenizer:
+        """A third of a second for 50,000 tokens, so not before the first grammar."""
+        from llguidance import LLTokenizer
+
+        return LLTokenizer(self._tokenizer_json, eos_token=self._eos_token_ids or None)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledGrammar:
+    """`port.Grammar` over llguidance."""
+
+    matcher: LLMatcher
+
+    def start(self) -> GrammarState:
+        """A state of its own for one answer."""
+        return GrammarState(self.matcher.deep_copy())
+
+
+@dataclass(frozen=True, slots=True)
+class GrammarState:
+    """`port.Constraint` over llguidance."""
+
+    matcher: LLMatcher
+
+    def forbid(self, scores: Tensor) -> Tensor:
+        """Scores of [vocabulary] with -inf for every token that can't come next.
+
+        Where the grammar has ended, or has grown beyond llguidance's limits, only an end of sequence can.
+        """
+        import torch
+
+        bits = np.frombuffer(self.matcher.compute_bitmask(), dtype=np.uint8)
+        allowed = torch.zeros(len(scores), dtype=torch.bool)
+        known = torch.from_numpy(np.unpackbits(bits, bitorder="little")[: len(scores)])
+        allowed[: len(known)] = known.bool()
+        return scores.masked_fill(~allowed.to(scores.device), -torch.inf)
+
+    def take(self, token_id: int) -> None:
+        """Go on after a token that `forbid` left."""
+        self.matcher.consume_token(token_id)

@@ -1,0 +1,92 @@
+"""Grammars on both engines: random weights, whose answers are noise unless they are held to something."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+
+from inference.engine.grammar import GrammarCompiler, GrammarKind, GrammarSource
+from inference.engine.load import EngineOptions, load_engine
+from inference.engine.port import FinishReason, GenerationRequest, Sampling
+from tests.byte_tokenizer import END, ids_of, make_byte_tokenizer
+from tests.engine.test_engines import tokens_of
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"depth": {"type": "integer", "minimum": 0, "maximum": 9}, "dark": {"type": "boolean"}},
+    "required": ["depth", "dark"],
+    "additionalProperties": False,
+}
+TOKENIZER = make_byte_tokenizer()
+END_ID = TOKENIZER.token_id(END) or 0
+COMPILER = GrammarCompiler(TOKENIZER.to_json(), [END_ID])
+BOTH = pytest.mark.parametrize("kind", ["auto", "transformers"])
+
+
+async def answers(folder: Path, kind: str, source: GrammarSource, seeds: int = 5) -> list[str]:
+    """Greedy and sampled ones, all at once."""
+    grammar = COMPILER.compile(source)
+    draws = [Sampling(), *(Sampling(do_sample=True, seed=seed) for seed in range(seeds))]
+    requests = [GenerationRequest((5, 6), 60, sampling, grammar=grammar) for sampling in draws]
+    options = EngineOptions("float32", engine=kind, eos_token_ids=frozenset({END_ID}))
+    engine = await asyncio.to_thread(load_engine, folder, options)
+    try:
+        streams = await asyncio.gather(*(tokens_of(engine, request) for request in requests))
+    finally:
+        engine.close()
+    assert all(tokens[-1].finish_reason is FinishReason.EOS_TOKEN for tokens in streams)
+    return [TOKENIZER.decode([token.id for token in tokens]) for tokens in streams]
+
+
+@pytest.mark.slow
+@BOTH
+async def test_answers_follow_a_json_schema(checkpoint: Callable[[str], Path], kind: str) -> None:
+    source = GrammarSource(GrammarKind.JSON_SCHEMA, orjson.dumps(SCHEMA).decode())
+    for answer in await answers(checkpoint("llama"), kind, source):
+        value = orjson.loads(answer)
+        assert set(value) == {"depth", "dark"}
+        assert 0 <= value["depth"] <= 9
+        assert isinstance(value["dark"], bool)
+
+
+@pytest.mark.slow
+@BOTH
+async def test_answers_match_a_regular_expression(checkpoint: Callable[[str], Path], kind: str) -> None:
+    expression = r"[a-f]{3,8}-[0-9]{2}(é|ü)"
+    source = GrammarSource(GrammarKind.REGEX, expression)
+    found = await answers(checkpoint("qwen2"), kind, source)
+    assert [answer for answer in found if not re.fullmatch(expression, answer)] == []
+    assert len(set(found)) > 1, "sampled answers still differ"
+
+
+@pytest.mark.slow
+def test_scores_of_tokens_beyond_the_tokenizer_are_forbidden() -> None:
+    """A model's table is often longer than its tokenizer: padded to a multiple of 64."""
+    import torch
+
+    state = COMPILER.compile(GrammarSource(GrammarKind.REGEX, "ab")).start()
+    a, b = ids_of(TOKENIZER, "ab")
+    assert state.forbid(torch.zeros(320)).isfinite().nonzero().flatten().tolist() == [a]
+    state.take(a)
+    assert state.forbid(torch.zeros(320)).isfinite().nonzero().flatten().tolist() == [b]
+    state.take(b)
+    assert state.forbid(torch.zeros(320)).isfinite().nonzero().flatten().tolist() == [END_ID]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "words"),
+    [
+        (GrammarKind.REGEX, "(", "unclosed group"),
+        (GrammarKind.JSON_SCHEMA, '{"type": "strange"}', "Invalid type: strange"),
+        (GrammarKind.JSON_SCHEMA, '{"not": {"type": "string"}}', 'Unimplemented keys: ["not"]'),
+    ],
+)
+def test_what_is_no_grammar_is_refused_in_one_line(kind: GrammarKind, text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)) as refused:
+        COMPILER.compile(GrammarSource(kind, text))
+    assert "\n" not in str(refused.value)
