@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from inference.detokenizer import Detokenizer
 from inference.engine.port import Engine, FinishReason, GenerationRequest, Prefilled, Scheduled, Token
@@ -13,6 +15,7 @@ from inference.stopping import StopSequences
 from inference.tokenizer import TextTokenizer
 
 Clock = Callable[[], float]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Timings:
 class Generation:
     """One request on its way through the engine. `tokens` is iterated once.
 
+    `cached_tokens` are those of the prompt that an earlier request had computed.
     `on_end` is told once, when the last token has come; not for a generation that was given up or failed.
     """
 
@@ -97,6 +101,7 @@ class Generation:
     clock: Clock
     on_end: Callable[[Generation, End], None]
     prefill_logprobs: tuple[float | None, ...] = ()
+    cached_tokens: int = 0
 
     @property
     def prompt_tokens(self) -> int:
@@ -117,6 +122,7 @@ class Generation:
                 match event:
                     case Scheduled():
                         self.timings.started_s = self.clock()
+                        self.cached_tokens = event.cached_tokens
                     case Prefilled():
                         self.prefill_logprobs = event.logprobs
                     case Token():
@@ -136,6 +142,16 @@ class Generation:
     def _finish(self, end: End) -> None:
         self.timings.ended_s = self.clock()
         self.on_end(self, end)
+
+
+async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Do all at once, so that they share the engine's steps; where one fails, the others are given up."""
+    tasks = [asyncio.ensure_future(part) for part in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 class _TextOfTokens:

@@ -20,14 +20,17 @@ _OPENAI_REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens read and generated; usages add up."""
+    """Tokens read (of them found in the cache) and generated; usages add up."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
-            self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
         )
 
     def json(self) -> Json:
@@ -37,6 +40,7 @@ class Usage:
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "total_tokens": total,
+            "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
         }
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from inference import __version__
 from inference.errors import BatchSizeExceededError, TemplateError
-from inference.generation import GeneratedToken, Generation
+from inference.generation import GeneratedToken, Generation, together
 from inference.http import EventStream, event_stream, json_answer, read_fields
 from inference.openai_answers import (
     AnswerFrame,
@@ -78,7 +78,7 @@ class OpenAiRoutes:
             frame = _frame("text_completion", model)
             if completion.stream:
                 return await self._stream_completions(request, completion, generations, frame)
-            answers = [await generation.complete() for generation in generations]
+            answers = await together(generation.complete() for generation in generations)
         choices = [
             completion_choice(index, "".join(token.released for token in tokens), finish_reason(tokens[-1]))
             for index, tokens in enumerate(answers)
@@ -162,7 +162,7 @@ def _frame(kind: str, model: LoadedModel) -> AnswerFrame:
 
 
 def _usage(generation: Generation, completion_tokens: int) -> Usage:
-    return Usage(generation.prompt_tokens, completion_tokens)
+    return Usage(generation.prompt_tokens, completion_tokens, generation.cached_tokens)
 
 
 async def _send_usage(stream: EventStream, frame: AnswerFrame, usage: Usage) -> None:

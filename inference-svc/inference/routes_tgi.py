@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from inference.errors import ValidationError
-from inference.generation import AlternativeToken, End, GeneratedToken, Generation
+from inference.generation import AlternativeToken, End, GeneratedToken, Generation, together
 from inference.http import event_stream, json_answer, read_fields
 from inference.json_fields import JsonFields
 from inference.parameters import GenerateParameters
@@ -146,12 +146,9 @@ class TgiRoutes:
         arrived_s, inputs = self.serving.clock(), _inputs(fields)
         best_of = max(parameters.best_of or 1, 1)
         with self.serving.admit() as model:
-            first = await self._run(model, fields, inputs, parameters, arrived_s)
-            others = [
-                await self._run(model, fields, inputs, _with_new_seed(parameters), arrived_s)
-                for _ in range(best_of - 1)
-            ]
-        best, *rest = sorted([first, *others], key=lambda answer: answer.mean_logprob, reverse=True)
+            draws = [parameters, *(_with_new_seed(parameters) for _ in range(best_of - 1))]
+            answers = await together(self._run(model, fields, inputs, draw, arrived_s) for draw in draws)
+        best, *rest = sorted(answers, key=lambda answer: answer.mean_logprob, reverse=True)
         body = _generate_response(best, rest, inputs)
         return json_answer([body] if in_list else body, headers=_headers(best, len(inputs)))
 

@@ -36,6 +36,7 @@ class FakeEngine:
     requests: list[GenerationRequest] = field(default_factory=list)
     produced: int = 0
     step_s: float = 0.0
+    cached_tokens: int = 0
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     description: EngineDescription = field(
@@ -51,7 +52,7 @@ class FakeEngine:
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent, None]:
         self.requests.append(request)
         try:
-            yield Scheduled()
+            yield Scheduled(self.cached_tokens)
             self.started.set()
             if request.prefill_logprobs:
                 yield Prefilled((None, *(-1.0 for _ in request.prompt_ids[1:])))

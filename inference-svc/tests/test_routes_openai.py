@@ -10,13 +10,22 @@ from tests.service import fake_model, running
 HELLO = {"messages": [{"role": "user", "content": "hi"}]}
 
 
+def usage(prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> dict[str, Any]:
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": cached_tokens},
+    }
+
+
 def chunks_of(events: list[bytes]) -> list[dict[str, Any]]:
     assert events[-1] == b"[DONE]"
     return [orjson.loads(event) for event in events[:-1]]
 
 
 async def test_a_chat_answer_has_message_reason_and_exact_usage() -> None:
-    async with running(fake_model("Hello")) as service:
+    async with running(fake_model("Hello", cached_tokens=4)) as service:
         status, answer = await service.post("/v1/chat/completions", HELLO)
         (request,) = service.engine.requests
         assert service.model.tokenizer.decode(list(request.prompt_ids)) == "[user]hi\n[assistant]"
@@ -27,7 +36,7 @@ async def test_a_chat_answer_has_message_reason_and_exact_usage() -> None:
     assert choice["message"] == {"role": "assistant", "content": "Hello"}
     assert choice["finish_reason"] == "stop"
     assert choice["logprobs"] is None
-    assert answer["usage"] == {"prompt_tokens": 20, "completion_tokens": 6, "total_tokens": 26}
+    assert answer["usage"] == usage(20, 6, cached_tokens=4)
 
 
 async def test_a_chat_stream_has_the_role_once_the_reason_last_and_then_done() -> None:
@@ -44,11 +53,11 @@ async def test_a_chat_stream_has_the_role_once_the_reason_last_and_then_done() -
 
 
 async def test_usage_comes_in_a_last_chunk_of_its_own_where_it_is_asked_for() -> None:
-    async with running(fake_model("Hello")) as service:
+    async with running(fake_model("Hello", cached_tokens=4)) as service:
         body = {**HELLO, "stream": True, "stream_options": {"include_usage": True}}
         chunks = chunks_of(await service.events("/v1/chat/completions", body))
     assert chunks[-1]["choices"] == []
-    assert chunks[-1]["usage"] == {"prompt_tokens": 20, "completion_tokens": 6, "total_tokens": 26}
+    assert chunks[-1]["usage"] == usage(20, 6, cached_tokens=4)
 
 
 async def test_a_stop_sequence_over_token_borders_is_never_shown() -> None:
@@ -173,7 +182,7 @@ async def test_an_error_in_mid_stream_ends_it_without_done() -> None:
 
 
 async def test_several_prompts_give_several_choices_and_one_usage() -> None:
-    async with running(fake_model("xy")) as service:
+    async with running(fake_model("xy", cached_tokens=1)) as service:
         _, answer = await service.post("/v1/completions", {"prompt": ["a", "bc"], "temperature": 0})
         body = {"prompt": ["a", "bc"], "stream": True, "stream_options": {"include_usage": True}}
         chunks = chunks_of(await service.events("/v1/completions", body))
@@ -182,7 +191,7 @@ async def test_several_prompts_give_several_choices_and_one_usage() -> None:
         (0, "xy", "stop"),
         (1, "xy", "stop"),
     ]
-    assert answer["usage"] == {"prompt_tokens": 3, "completion_tokens": 6, "total_tokens": 9}
+    assert answer["usage"] == usage(3, 6, cached_tokens=2)
     assert chunks[-1]["usage"] == answer["usage"]
     text = {0: "", 1: ""}
     for chunk in chunks[:-1]:

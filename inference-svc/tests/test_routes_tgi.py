@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
 import pytest
 
 from inference.engine.port import Sampling
+from inference.errors import GenerationFailedError
+from inference.generation import together
 from tests.byte_tokenizer import END
 from tests.service import fake_model, running
 
@@ -135,6 +138,45 @@ async def test_best_of_generates_twice_with_other_seeds() -> None:
     (other,) = answer["details"]["best_of_sequences"]
     assert {other["seed"], answer["details"]["seed"]} == {first.sampling.seed, second.sampling.seed}
     assert other["generated_text"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/generate", {"inputs": "x", "parameters": {"best_of": 2, "do_sample": True}}),
+        ("/v1/completions", {"prompt": ["a", "b"]}),
+    ],
+)
+async def test_answers_of_one_request_are_generated_at_once(path: str, body: dict[str, Any]) -> None:
+    async with running(fake_model("a", gated=True)) as service:
+        asked = asyncio.create_task(service.post(path, body))
+        async with asyncio.timeout(5):
+            while len(service.engine.requests) < 2:
+                await asyncio.sleep(0.01)
+        assert not service.engine.produced
+        assert service.engine.gate
+        for _ in range(4):
+            service.engine.gate.release()
+        status, _ = await asked
+    assert status == 200
+
+
+async def test_where_one_answer_fails_the_others_are_given_up() -> None:
+    given_up = asyncio.Event()
+
+    async def endless() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+
+    async def failing() -> None:
+        raise GenerationFailedError("no")
+
+    with pytest.raises(GenerationFailedError):
+        await together([endless(), failing()])
+    async with asyncio.timeout(5):
+        await given_up.wait()
 
 
 async def test_tokenize_gives_ids_and_the_characters_they_stand_for() -> None:

@@ -112,7 +112,7 @@ class Batcher:
         for chunk, generation, part in zip(chunks, generations, parts, strict=True):
             if not generation.scheduled:
                 generation.scheduled = True
-                yield generation, Scheduled()
+                yield generation, Scheduled(generation.sequence.cached or 0)
             if wanted_rows(chunk) and generation.request.prefill_logprobs and not chunk.sequence.generated:
                 yield from self._prompt_logprobs(chunk, generation, part)
             self._scheduler.computed(chunk)

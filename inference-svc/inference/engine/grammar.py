@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
     from torch import Tensor
 
-_WHITESPACE = "[ ]?"  # between JSON's signs: small models don't stop where any number may be written
 _LONGEST_REASON = 200
 
 
@@ -51,8 +50,10 @@ class GrammarCompiler:
         if source.kind is GrammarKind.REGEX:
             grammar = LLMatcher.grammar_from_regex(source.text)
         else:
+            # As `json.dumps` writes it: small models never stop where they may write any number of blanks.
             grammar = LLMatcher.grammar_from_json_schema(
-                source.text, overrides={"whitespace_pattern": _WHITESPACE}
+                source.text,
+                overrides={"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "},
             )
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
         if matcher.is_error():

@@ -80,7 +80,12 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """The request has left the queue. First event of every generation, once."""
+    """The request has left the queue. First event of every generation, once.
+
+    `cached_tokens`: of the prompt, those that an earlier request has computed.
+    """
+
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
