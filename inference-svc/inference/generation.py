@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from inference.detokenizer import Detokenizer
 from inference.engine.port import Engine, FinishReason, GenerationRequest, Prefilled, Scheduled, Token
 from inference.errors import IncompleteGenerationError
+from inference.reasoning import ReasoningSplit
 from inference.stopping import StopSequences
 from inference.tokenizer import TextTokenizer
 
@@ -43,7 +44,8 @@ class GeneratedToken:
     """A token with the text that it completes.
 
     `text` is the token's own contribution; `released` is what may be shown of the answer by now, with
-    possible beginnings of a stop sequence held back. The last token carries the `end`.
+    possible beginnings of a stop sequence held back; it belongs to the `reasoning` or to the answer. The last
+    token carries the `end`.
     """
 
     id: int
@@ -53,6 +55,7 @@ class GeneratedToken:
     released: str
     top: tuple[AlternativeToken, ...] = ()
     end: End | None = None
+    reasoning: bool = False
 
 
 @dataclass(slots=True)
@@ -89,6 +92,7 @@ class Timings:
 class Generation:
     """One request on its way through the engine. `tokens` is iterated once.
 
+    `reasoning` tells what is thought from what is said, where that is wanted.
     `cached_tokens` are those of the prompt that an earlier request had computed.
     `on_end` is told once, when the last token has come; not for a generation that was given up or failed.
     """
@@ -102,6 +106,7 @@ class Generation:
     on_end: Callable[[Generation, End], None]
     prefill_logprobs: tuple[float | None, ...] = ()
     cached_tokens: int = 0
+    reasoning: ReasoningSplit | None = None
 
     @property
     def prompt_tokens(self) -> int:
@@ -115,7 +120,7 @@ class Generation:
             GenerationFailedError: the engine gave up.
             IncompleteGenerationError: the engine's stream ended too early.
         """
-        text_of = _TextOfTokens(self.tokenizer, self.stop)
+        text_of = _TextOfTokens(self.tokenizer, self.stop, self.reasoning)
         self.timings.queued_s = self.clock()
         async with aclosing(self.engine.generate(self.request)) as events:
             async for event in events:
@@ -157,24 +162,33 @@ async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 class _TextOfTokens:
     """Gives each token its text, and knows when the text has ended."""
 
-    def __init__(self, tokenizer: TextTokenizer, stop: tuple[str, ...]) -> None:
+    def __init__(
+        self, tokenizer: TextTokenizer, stop: tuple[str, ...], reasoning: ReasoningSplit | None
+    ) -> None:
         self._tokenizer = tokenizer
         self._detokenizer = Detokenizer(tokenizer)
         self._stops = StopSequences(stop)
+        self._reasoning = reasoning
         self._visible: list[str] = []
         self._count = 0
 
     def take(self, token: Token) -> GeneratedToken:
         self._count += 1
-        special = self._tokenizer.is_special(token.id)
-        text = self._detokenizer.push(token.id)
+        split = self._reasoning
+        inside, mark = (split.inside, split.is_mark(token.id)) if split else (False, False)
+        special = mark or self._tokenizer.is_special(token.id)
+        text = self._detokenizer.flush() if mark else self._detokenizer.push(token.id)
         if token.finish_reason:
             text += self._detokenizer.flush()
         release = self._stops.push(text)
         reason = FinishReason.STOP_SEQUENCE if release.matched else token.finish_reason
         released = release.text
-        if reason and not release.matched:
+        if (reason or mark) and not release.matched:
             released += self._stops.flush()
+        if split:
+            released = split.show(released)
+            if mark:
+                split.turn()
         self._visible.append(released)
         return GeneratedToken(
             id=token.id,
@@ -184,6 +198,7 @@ class _TextOfTokens:
             released=released,
             top=tuple(self._alternative(other.id, other.logprob) for other in token.top),
             end=self._end(reason, release.matched) if reason else None,
+            reasoning=inside,
         )
 
     def _end(self, reason: FinishReason, matched: str | None) -> End:

@@ -20,17 +20,19 @@ _OPENAI_REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens read (of them found in the cache) and generated; usages add up."""
+    """Tokens read (of them found in the cache) and generated (of them reasoning); usages add up."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.cached_tokens + other.cached_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
         )
 
     def json(self) -> Json:
@@ -41,6 +43,7 @@ class Usage:
             "completion_tokens": self.completion_tokens,
             "total_tokens": total,
             "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
+            "completion_tokens_details": {"reasoning_tokens": self.reasoning_tokens},
         }
 
 
@@ -76,21 +79,24 @@ def finish_reason(token: GeneratedToken) -> str | None:
 def chat_choice(tokens: list[GeneratedToken], *, logprobs: bool) -> Json:
     """The one choice of a whole chat answer."""
     last = tokens[-1]
-    content = last.end.visible_text if last.end else ""
+    message = {"role": "assistant", "content": _text(tokens, reasoning=False)}
+    if any(token.reasoning for token in tokens):
+        message["reasoning_content"] = _text(tokens, reasoning=True)
     return {
         "index": 0,
-        "message": {"role": "assistant", "content": content},
+        "message": message,
         "logprobs": _logprobs(tokens) if logprobs else None,
         "finish_reason": finish_reason(last),
     }
 
 
 def chat_chunk_choice(tokens: list[GeneratedToken], *, first: bool, logprobs: bool) -> Json:
-    """The choice of one chunk: what these tokens have released."""
+    """The choice of one chunk: what these tokens have released, of one part."""
+    part = "reasoning_content" if tokens[-1].reasoning else "content"
     delta = {"role": "assistant"} if first else {}
     return {
         "index": 0,
-        "delta": {**delta, "content": "".join(token.released for token in tokens)},
+        "delta": {**delta, part: "".join(token.released for token in tokens)},
         "logprobs": _logprobs(tokens) if logprobs else None,
         "finish_reason": finish_reason(tokens[-1]),
     }
@@ -101,8 +107,12 @@ def completion_choice(index: int, text: str, reason: str | None) -> Json:
     return {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
 
 
+def _text(tokens: list[GeneratedToken], *, reasoning: bool) -> str:
+    return "".join(token.released for token in tokens if token.reasoning == reasoning)
+
+
 def _logprobs(tokens: list[GeneratedToken]) -> Json:
-    return {"content": [_logprob(token) for token in tokens if not token.special]}
+    return {"content": [_logprob(token) for token in tokens if not (token.special or token.reasoning)]}
 
 
 def _logprob(token: GeneratedToken) -> Json:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
-from inference.engine.grammar import CompiledGrammar, GrammarCompiler, GrammarSource
+from inference.engine.grammar import CompiledGrammar, GrammarAfter, GrammarCompiler, GrammarSource
 from inference.engine.port import GenerationRequest
 from inference.errors import ValidationError
 from inference.limits import Limits
 from inference.parameters import GenerateParameters
+from inference.reasoning import ReasoningSplit
 from inference.serving import LoadedModel
 from inference.tokenizer import Encoding, TextTokenizer
 
@@ -48,6 +50,21 @@ async def engine_request(
         prefill_logprobs=parameters.decoder_input_details,
         grammar=await _compiled(parameters.grammar, model.grammars),
     )
+
+
+async def chat_request(
+    text: str, parameters: GenerateParameters, model: LoadedModel
+) -> tuple[GenerationRequest, ReasoningSplit | None]:
+    """The like of `engine_request` for a rendered chat; a grammar is for the answer, not for the reasoning.
+
+    Raises:
+        ValidationError: as there.
+    """
+    request = await engine_request(text, parameters, model, add_special_tokens=False)
+    reasoning = ReasoningSplit.after(request.prompt_ids, model.tokenizer)
+    if reasoning and reasoning.inside and isinstance(request.grammar, CompiledGrammar):
+        request = replace(request, grammar=GrammarAfter(request.grammar, reasoning.closing))
+    return request, reasoning
 
 
 async def _compiled(source: GrammarSource | None, grammars: GrammarCompiler) -> CompiledGrammar | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -22,7 +22,7 @@ from inference.openai_answers import (
 )
 from inference.openai_requests import ChatRequest, CompletionRequest
 from inference.parameters import GenerateParameters
-from inference.prompt import engine_request, tokenize
+from inference.prompt import chat_request, engine_request, tokenize
 from inference.routes_tgi import encoding_json
 from inference.serving import LoadedModel, Serving
 
@@ -48,15 +48,14 @@ class OpenAiRoutes:
         arrived_s = self.serving.clock()
         chat = ChatRequest.of(await read_fields(request))
         with self.serving.admit() as model:
-            generation = await self._generation(
-                model, _prompt(model, chat), chat.parameters, arrived_s, add_special_tokens=False
-            )
+            asked, reasoning = await chat_request(_prompt(model, chat), chat.parameters, model)
+            generation = self.serving.generation(model, asked, chat.parameters.stop, arrived_s, reasoning)
             frame = _frame("chat.completion", model)
             if chat.stream:
                 return await self._stream_chat(request, chat, generation, frame)
             tokens = await generation.complete()
         choice = chat_choice(tokens, logprobs=chat.logprobs)
-        return json_answer(frame.json([choice], _usage(generation, len(tokens)), chunk=False))
+        return json_answer(frame.json([choice], _chat_usage(generation, tokens), chunk=False))
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
         """Each prompt continued; several prompts give several choices."""
@@ -70,9 +69,7 @@ class OpenAiRoutes:
             )
         with self.serving.admit(len(completion.prompts)) as model:
             generations = [
-                await self._generation(
-                    model, prompt, completion.parameters, arrived_s, add_special_tokens=True
-                )
+                await self._generation(model, prompt, completion.parameters, arrived_s)
                 for prompt in completion.prompts
             ]
             frame = _frame("text_completion", model)
@@ -103,29 +100,23 @@ class OpenAiRoutes:
         return json_answer({"object": "list", "data": [model]})
 
     async def _generation(
-        self,
-        model: LoadedModel,
-        prompt: str,
-        parameters: GenerateParameters,
-        arrived_s: float,
-        *,
-        add_special_tokens: bool,
+        self, model: LoadedModel, prompt: str, parameters: GenerateParameters, arrived_s: float
     ) -> Generation:
-        request = await engine_request(prompt, parameters, model, add_special_tokens)
+        request = await engine_request(prompt, parameters, model, add_special_tokens=True)
         return self.serving.generation(model, request, parameters.stop, arrived_s)
 
     async def _stream_chat(
         self, request: web.Request, chat: ChatRequest, generation: Generation, frame: AnswerFrame
     ) -> web.StreamResponse:
         async with event_stream(request, self.serving.metrics, openai=True, headers={}) as (stream, response):
-            count = 0
+            said: list[GeneratedToken] = []
             async with aclosing(_released(generation)) as groups:
                 async for tokens in groups:
-                    choice = chat_chunk_choice(tokens, first=count == 0, logprobs=chat.logprobs)
+                    choice = chat_chunk_choice(tokens, first=not said, logprobs=chat.logprobs)
                     await stream.send(frame.json([choice], None, chunk=True))
-                    count += len(tokens)
+                    said += tokens
             if chat.include_usage:
-                await _send_usage(stream, frame, _usage(generation, count))
+                await _send_usage(stream, frame, _chat_usage(generation, said))
         return response
 
     async def _stream_completions(
@@ -163,6 +154,10 @@ def _frame(kind: str, model: LoadedModel) -> AnswerFrame:
 
 def _usage(generation: Generation, completion_tokens: int) -> Usage:
     return Usage(generation.prompt_tokens, completion_tokens, generation.cached_tokens)
+
+
+def _chat_usage(generation: Generation, tokens: list[GeneratedToken]) -> Usage:
+    return replace(_usage(generation, len(tokens)), reasoning_tokens=sum(token.reasoning for token in tokens))
 
 
 async def _send_usage(stream: EventStream, frame: AnswerFrame, usage: Usage) -> None:

@@ -15,6 +15,7 @@ from inference.errors import OverloadedError, UnhealthyError
 from inference.generation import Clock, Generation, Timings
 from inference.limits import Limits
 from inference.metrics import Metrics
+from inference.reasoning import ReasoningSplit
 from inference.tokenizer import TextTokenizer
 
 
@@ -102,7 +103,12 @@ class Serving:
                 self._idle.set()
 
     def generation(
-        self, model: LoadedModel, request: GenerationRequest, stop: tuple[str, ...], arrived_s: float
+        self,
+        model: LoadedModel,
+        request: GenerationRequest,
+        stop: tuple[str, ...],
+        arrived_s: float,
+        reasoning: ReasoningSplit | None = None,
     ) -> Generation:
         """A generation that reports to the metrics when it ends."""
         return Generation(
@@ -113,6 +119,7 @@ class Serving:
             timings=Timings(arrived_s),
             clock=self.clock,
             on_end=self.metrics.success,
+            reasoning=reasoning,
         )
 
     def _load(self) -> EngineLoad:

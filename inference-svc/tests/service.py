@@ -37,15 +37,24 @@ LIMITS = Limits(
 )
 
 
-def fake_model(answer: str, *, limits: Limits = LIMITS, gated: bool = False, **behaviour: Any) -> LoadedModel:
+def fake_model(
+    answer: str,
+    *,
+    limits: Limits = LIMITS,
+    gated: bool = False,
+    template: str = TEMPLATE,
+    marks: tuple[str, ...] = (),
+    **behaviour: Any,
+) -> LoadedModel:
     """A model that answers `answer` to everything."""
-    tokenizer = make_byte_tokenizer()
+    tokenizer = make_byte_tokenizer(*marks)
     end_id = tokenizer.token_id(END)
     assert end_id is not None
     gate = asyncio.Semaphore(0) if gated else None
     engine = FakeEngine(ids_of(tokenizer, answer), end_id, gate, **behaviour)
     grammars = GrammarCompiler(tokenizer.to_json(), [end_id])
-    return LoadedModel("fake-model", None, engine, tokenizer, ChatTemplate(TEMPLATE, {}), limits, grammars)
+    chat_template = ChatTemplate(template, {})
+    return LoadedModel("fake-model", None, engine, tokenizer, chat_template, limits, grammars)
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,38 @@ class CompiledGrammar:
 
 
 @dataclass(frozen=True, slots=True)
+class GrammarAfter:
+    """`port.Grammar` that begins behind a token: what comes before it, such as reasoning, is free."""
+
+    grammar: CompiledGrammar
+    token_id: int
+
+    def start(self) -> StateAfter:
+        """A state of its own for one answer."""
+        return StateAfter(self.grammar.start(), self.token_id)
+
+
+@dataclass(slots=True)
+class StateAfter:
+    """`port.Constraint` that waits for a token."""
+
+    state: GrammarState
+    token_id: int
+    reached: bool = False
+
+    def forbid(self, scores: Tensor) -> Tensor:
+        """All of them stay until the token has come."""
+        return self.state.forbid(scores) if self.reached else scores
+
+    def take(self, token_id: int) -> None:
+        """Go on."""
+        if self.reached:
+            self.state.take(token_id)
+        else:
+            self.reached = token_id == self.token_id
+
+
+@dataclass(frozen=True, slots=True)
 class GrammarState:
     """`port.Constraint` over llguidance."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from inference.engine.grammar import GrammarCompiler, GrammarKind, GrammarSource
+from inference.engine.grammar import GrammarAfter, GrammarCompiler, GrammarKind, GrammarSource
 from inference.engine.load import EngineOptions, load_engine
 from inference.engine.port import FinishReason, GenerationRequest, Sampling
 from tests.byte_tokenizer import END, ids_of, make_byte_tokenizer
@@ -76,6 +76,20 @@ def test_scores_of_tokens_beyond_the_tokenizer_are_forbidden() -> None:
     assert state.forbid(torch.zeros(320)).isfinite().nonzero().flatten().tolist() == [b]
     state.take(b)
     assert state.forbid(torch.zeros(320)).isfinite().nonzero().flatten().tolist() == [END_ID]
+
+
+@pytest.mark.slow
+def test_a_grammar_behind_a_token_leaves_what_comes_before_free() -> None:
+    import torch
+
+    mark, a, b = ids_of(TOKENIZER, "|ab")
+    state = GrammarAfter(COMPILER.compile(GrammarSource(GrammarKind.REGEX, "ab")), mark).start()
+    for token_id in (b, a, mark):
+        assert state.forbid(torch.zeros(257)).isfinite().all()
+        state.take(token_id)
+    assert state.forbid(torch.zeros(257)).isfinite().nonzero().flatten().tolist() == [a]
+    state.take(a)
+    assert state.forbid(torch.zeros(257)).isfinite().nonzero().flatten().tolist() == [b]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,65 @@
+"""What a reasoning model thinks before it answers, told from the answer by token ids.
+
+DeepSeek-R1, its distills and Qwen3 write `<think>`, their reasoning, `</think>` and then the answer. Both
+marks are tokens of their own. Templates often end the prompt with the opening one. Source: DeepSeek's API
+reference, "Reasoning Model" (`reasoning_content`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inference.tokenizer import TextTokenizer
+
+_OPENING, _CLOSING = "<think>", "</think>"
+
+
+@dataclass(slots=True)
+class ReasoningSplit:
+    """Follows the tokens of one answer. Blanks at the beginning of either part are left out.
+
+    Attributes:
+        opening: the id of `<think>`.
+        closing: the id of `</think>`.
+        inside: whether the next token belongs to the reasoning.
+    """
+
+    opening: int
+    closing: int
+    inside: bool
+    _at_start: bool = False
+
+    def __post_init__(self) -> None:
+        self._at_start = self.inside
+
+    @classmethod
+    def after(cls, prompt_ids: Sequence[int], tokenizer: TextTokenizer) -> ReasoningSplit | None:
+        """For the answer to a prompt; None where the tokenizer has no such marks.
+
+        The prompt has opened the reasoning where nothing but blanks follows its last opening mark.
+        """
+        opening, closing = tokenizer.token_id(_OPENING), tokenizer.token_id(_CLOSING)
+        if opening is None or closing is None:
+            return None
+        following: list[int] = []
+        for token_id in reversed(prompt_ids):
+            if token_id == opening:
+                return cls(opening, closing, inside=not tokenizer.decode(following[::-1]).strip())
+            following.append(token_id)
+        return cls(opening, closing, inside=False)
+
+    def is_mark(self, token_id: int) -> bool:
+        """Whether this token ends the part that is being written."""
+        return token_id == (self.closing if self.inside else self.opening)
+
+    def show(self, text: str) -> str:
+        """Text of the present part as it may be shown."""
+        if self._at_start:
+            text = text.lstrip()
+            self._at_start = not text
+        return text
+
+    def turn(self) -> None:
+        """Go on to the other part."""
+        self.inside, self._at_start = not self.inside, True
