@@ -15,6 +15,7 @@ import orjson
 from inference.chat_template import read_chat_template, special_tokens
 from inference.checkpoint.errors import CheckpointError
 from inference.engine.grammar import GrammarCompiler
+from inference.engine.port import EngineDescription
 from inference.limits import limits_for
 from inference.serving import LoadedModel
 from inference.settings import Settings
@@ -53,27 +54,31 @@ def load_model(settings: Settings) -> LoadedModel:
         engine = load_engine(checkpoint.folder, options)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"the model in {checkpoint.folder} can't be loaded: {error}") from error
-    description = engine.description
+    name = settings.served_model_name or checkpoint.name
+    _tell(name, engine.description, time.monotonic() - started_s)
+    return LoadedModel(
+        name=name,
+        revision=checkpoint.revision,
+        engine=engine,
+        tokenizer=tokenizer,
+        chat_template=template,
+        limits=limits_for(settings, engine.description.context_tokens),
+        grammars=grammars,
+    )
+
+
+def _tell(name: str, description: EngineDescription, seconds: float) -> None:
     _log.info(
         "model loaded",
         extra={
-            "model": settings.served_model_name or checkpoint.name,
+            "model": name,
             "dtype": description.dtype,
             "dtype_reason": description.dtype_reason,
             "device": description.device,
             "engine": description.engine,
             "context_tokens": description.context_tokens,
-            "seconds": round(time.monotonic() - started_s, 2),
+            "seconds": round(seconds, 2),
         },
-    )
-    return LoadedModel(
-        name=settings.served_model_name or checkpoint.name,
-        revision=checkpoint.revision,
-        engine=engine,
-        tokenizer=tokenizer,
-        chat_template=template,
-        limits=limits_for(settings, description.context_tokens),
-        grammars=grammars,
     )
 
 
