@@ -6,15 +6,15 @@ from .fields import Fields
 from .model import Probe
 
 
-def read_probe(fields: Fields, *, aggressive: bool) -> Probe:
-    """A probe. `aggressive`: a readiness probe, which without a period is tried all the time."""
-    handlers = [name for name in ("httpGet", "tcpSocket", "exec", "grpc") if name in fields]
-    for name in ("exec", "grpc"):
-        if name in fields:
-            fields.fault(name, "is not supported here; supported are httpGet and tcpSocket")
-    if len(handlers) > 1:
-        fields.fault("", f"has {' and '.join(handlers)}; one is allowed")
-    fields.ignore("exec", "grpc", "terminationGracePeriodSeconds")
+def read_probe(fields: Fields, *, aggressive: bool = False, port_known: bool = True) -> Probe:
+    """A probe.
+
+    Args:
+        fields: its map.
+        aggressive: a readiness probe, which without a period is tried all the time.
+        port_known: whether Knative fills in a missing port; it does so for all but startup probes.
+    """
+    handlers = _handlers(fields, port_known=port_known)
     path, headers = _http_get(fields.fields("httpGet")) if "httpGet" in fields else (None, ())
     _target_port(fields.fields("tcpSocket"))
     period = fields.integer("periodSeconds", 0 if aggressive else 10) or 0
@@ -39,6 +39,21 @@ def read_probe(fields: Fields, *, aggressive: bool) -> Probe:
                 fields.fault(name, "is disallowed where periodSeconds is zero or missing")
     fields.finish()
     return probe
+
+
+def _handlers(fields: Fields, *, port_known: bool) -> list[str]:
+    """What it asks with; a fault where that isn't one way that there is here."""
+    handlers = [name for name in ("httpGet", "tcpSocket", "exec", "grpc") if name in fields]
+    for name in ("exec", "grpc"):
+        if name in fields:
+            fields.fault(name, "is not supported here; supported are httpGet and tcpSocket")
+    if len(handlers) > 1:
+        fields.fault("", f"has {' and '.join(handlers)}; one is allowed")
+    fields.ignore("exec", "grpc", "terminationGracePeriodSeconds")
+    for name in handlers:
+        if not port_known and "port" not in fields.fields(name):
+            fields.fields(name).fault("port", "is missing; Knative fills it in for other probes only")
+    return handlers
 
 
 def _http_get(fields: Fields) -> tuple[str, tuple[tuple[str, str], ...]]:

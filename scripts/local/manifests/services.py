@@ -151,7 +151,7 @@ def _command(container: Fields) -> tuple[str, ...]:
 def _probes(container: Fields) -> tuple[Probe, Probe | None, Probe | None]:
     readiness = read_probe(container.fields("readinessProbe"), aggressive=True)
     liveness, startup = (
-        read_probe(container.fields(name), aggressive=False) if name in container else None
+        read_probe(container.fields(name), port_known=name != "startupProbe") if name in container else None
         for name in ("livenessProbe", "startupProbe")
     )
     container.ignore("livenessProbe", "startupProbe")

@@ -184,6 +184,12 @@ _SERVICE: Mapping[Path, Sequence[Any]] = {
         {"httpGet": {"path": "/healthz"}, "successThreshold": 2},
         {"periodSeconds": 10},
     ],
+    (*_CONTAINER, "startupProbe"): [
+        {"httpGet": {"path": "/healthz"}},
+        {"httpGet": {"path": "/healthz", "port": 8080}},
+        {"tcpSocket": {}},
+        {"httpGet": {"path": "/healthz", "port": 8080}, "successThreshold": 2},
+    ],
     (*_CONTAINER, "resources"): [
         {"requests": {"cpu": "plenty"}},
         {"limits": {"memory": "-1Mi"}},
