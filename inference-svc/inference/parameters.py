@@ -171,7 +171,8 @@ class GenerateParameters:
 def read_grammar(fields: JsonFields) -> GrammarSource:
     """TGI's `GrammarType`: `{"type": "json" | "json_schema" | "regex", "value": ...}`.
 
-    A `json` is a schema (or one as text), a `json_schema` has it under `schema`, as OpenAI does.
+    A `json` (or `json_object`) is a schema, also as text; a `json_schema` has it under
+    `schema`, as OpenAI does.
 
     Raises:
         ValidationError: an unknown type, or a value that isn't what its type says.

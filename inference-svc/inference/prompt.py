@@ -62,7 +62,7 @@ async def chat_request(
     """
     request = await engine_request(text, parameters, model, add_special_tokens=False)
     reasoning = ReasoningSplit.after(request.prompt_ids, model.tokenizer)
-    if reasoning and reasoning.inside and isinstance(request.grammar, CompiledGrammar):
+    if reasoning and reasoning.inside and request.grammar:
         request = replace(request, grammar=GrammarAfter(request.grammar, reasoning.closing))
     return request, reasoning
 

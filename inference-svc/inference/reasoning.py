@@ -37,17 +37,13 @@ class ReasoningSplit:
     def after(cls, prompt_ids: Sequence[int], tokenizer: TextTokenizer) -> ReasoningSplit | None:
         """For the answer to a prompt; None where the tokenizer has no such marks.
 
-        The prompt has opened the reasoning where nothing but blanks follows its last opening mark.
+        The prompt has opened the reasoning where it ends with the opening mark, or with blanks behind it.
         """
         opening, closing = tokenizer.token_id(_OPENING), tokenizer.token_id(_CLOSING)
         if opening is None or closing is None:
             return None
-        following: list[int] = []
-        for token_id in reversed(prompt_ids):
-            if token_id == opening:
-                return cls(opening, closing, inside=not tokenizer.decode(following[::-1]).strip())
-            following.append(token_id)
-        return cls(opening, closing, inside=False)
+        written = (token_id for token_id in reversed(prompt_ids) if tokenizer.token_text(token_id).strip())
+        return cls(opening, closing, inside=next(written, None) == opening)
 
     def is_mark(self, token_id: int) -> bool:
         """Whether this token ends the part that is being written."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -55,7 +55,7 @@ class OpenAiRoutes:
                 return await self._stream_chat(request, chat, generation, frame)
             tokens = await generation.complete()
         choice = chat_choice(tokens, logprobs=chat.logprobs)
-        return json_answer(frame.json([choice], _chat_usage(generation, tokens), chunk=False))
+        return json_answer(frame.json([choice], _read(generation) + _written(tokens), chunk=False))
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
         """Each prompt continued; several prompts give several choices."""
@@ -80,9 +80,7 @@ class OpenAiRoutes:
             completion_choice(index, "".join(token.released for token in tokens), finish_reason(tokens[-1]))
             for index, tokens in enumerate(answers)
         ]
-        usages = (
-            _usage(generation, len(tokens)) for generation, tokens in zip(generations, answers, strict=True)
-        )
+        usages = [*map(_read, generations), *map(_written, answers)]
         return json_answer(frame.json(choices, sum(usages, Usage()), chunk=False))
 
     async def chat_tokenize(self, request: web.Request) -> web.StreamResponse:
@@ -109,14 +107,15 @@ class OpenAiRoutes:
         self, request: web.Request, chat: ChatRequest, generation: Generation, frame: AnswerFrame
     ) -> web.StreamResponse:
         async with event_stream(request, self.serving.metrics, openai=True, headers={}) as (stream, response):
-            said: list[GeneratedToken] = []
+            written = Usage()
             async with aclosing(_released(generation)) as groups:
                 async for tokens in groups:
-                    choice = chat_chunk_choice(tokens, first=not said, logprobs=chat.logprobs)
+                    first = not written.completion_tokens
+                    choice = chat_chunk_choice(tokens, first=first, logprobs=chat.logprobs)
                     await stream.send(frame.json([choice], None, chunk=True))
-                    said += tokens
+                    written += _written(tokens)
             if chat.include_usage:
-                await _send_usage(stream, frame, _chat_usage(generation, said))
+                await _send_usage(stream, frame, _read(generation) + written)
         return response
 
     async def _stream_completions(
@@ -135,8 +134,8 @@ class OpenAiRoutes:
                         text = "".join(token.released for token in tokens)
                         choice = completion_choice(index, text, finish_reason(tokens[-1]))
                         await stream.send(frame.json([choice], None, chunk=True))
-                        usage += Usage(0, len(tokens))
-                usage += _usage(generation, 0)
+                        usage += _written(tokens)
+                usage += _read(generation)
             if completion.include_usage:
                 await _send_usage(stream, frame, usage)
         return response
@@ -152,12 +151,13 @@ def _frame(kind: str, model: LoadedModel) -> AnswerFrame:
     return AnswerFrame(kind, model.name, f"{__version__}-{model.engine.description.engine}")
 
 
-def _usage(generation: Generation, completion_tokens: int) -> Usage:
-    return Usage(generation.prompt_tokens, completion_tokens, generation.cached_tokens)
+def _read(generation: Generation) -> Usage:
+    return Usage(prompt_tokens=generation.prompt_tokens, cached_tokens=generation.cached_tokens)
 
 
-def _chat_usage(generation: Generation, tokens: list[GeneratedToken]) -> Usage:
-    return replace(_usage(generation, len(tokens)), reasoning_tokens=sum(token.reasoning for token in tokens))
+def _written(tokens: list[GeneratedToken]) -> Usage:
+    reasoning = sum(token.reasoning for token in tokens)
+    return Usage(completion_tokens=len(tokens), reasoning_tokens=reasoning)
 
 
 async def _send_usage(stream: EventStream, frame: AnswerFrame, usage: Usage) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from inference.prepare import main
-from tests.checkpoint.test_gguf_convert import write_gguf
+from tests.checkpoint.gguf_file import write_gguf
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -208,6 +209,14 @@ async def test_the_hugging_face_client_recognises_overload(checkpoint: Callable[
                 await client.text_generation("x", max_new_tokens=1)
 
 
+@asynccontextmanager
+async def _client_of(model: Path) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with started(model) as service:
+        await service.line("model loaded")
+        await _until_healthy(service.url)
+        yield openai.AsyncOpenAI(base_url=service.url + "/v1", api_key="none")
+
+
 async def test_the_default_model_answers_in_the_form_that_was_asked_for(default_model: Path) -> None:
     schema = {
         "type": "object",
@@ -215,10 +224,7 @@ async def test_the_default_model_answers_in_the_form_that_was_asked_for(default_
         "required": ["city", "capital"],
         "additionalProperties": False,
     }
-    async with started(default_model) as service:
-        await service.line("model loaded")
-        await _until_healthy(service.url)
-        client = openai.AsyncOpenAI(base_url=service.url + "/v1", api_key="none")
+    async with _client_of(default_model) as client:
         stream = await client.chat.completions.create(
             model="default",
             messages=[{"role": "user", "content": "What is the capital of France?"}],
@@ -234,10 +240,7 @@ async def test_the_default_model_answers_in_the_form_that_was_asked_for(default_
 
 
 async def test_the_default_model_knows_the_capital_of_france(default_model: Path) -> None:
-    async with started(default_model) as service:
-        await service.line("model loaded")
-        await _until_healthy(service.url)
-        client = openai.AsyncOpenAI(base_url=service.url + "/v1", api_key="none")
+    async with _client_of(default_model) as client:
         answer = await client.chat.completions.create(
             model="default",
             messages=[{"role": "user", "content": "What is the capital of France?"}],

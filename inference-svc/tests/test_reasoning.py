@@ -64,9 +64,11 @@ async def test_what_a_stop_sequence_held_back_stays_on_its_side_of_the_mark() ->
     assert (message["reasoning_content"], message["content"]) == ("ab", "bc")
 
 
-async def test_a_users_own_mark_opens_nothing() -> None:
-    body = {"messages": [{"role": "user", "content": "what is <think>?"}]}
-    async with running(thinking_model("a mark")) as service:
+@pytest.mark.parametrize("template", [TEMPLATE, "{{ messages[0]['content'] }}<|end|>\n"])
+async def test_a_users_own_mark_opens_nothing(template: str) -> None:
+    """Also where only a special token stands between it and the answer, as in DeepSeek's templates."""
+    body = {"messages": [{"role": "user", "content": "what is <think>"}]}
+    async with running(thinking_model("a mark", template)) as service:
         _, answer = await service.post("/v1/chat/completions", body)
     assert answer["choices"][0]["message"] == {"role": "assistant", "content": "a mark"}
 

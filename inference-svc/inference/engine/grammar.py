@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
+from inference.engine.port import Constraint, Grammar
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -80,38 +80,6 @@ class CompiledGrammar:
 
 
 @dataclass(frozen=True, slots=True)
-class GrammarAfter:
-    """`port.Grammar` that begins behind a token: what comes before it, such as reasoning, is free."""
-
-    grammar: CompiledGrammar
-    token_id: int
-
-    def start(self) -> StateAfter:
-        """A state of its own for one answer."""
-        return StateAfter(self.grammar.start(), self.token_id)
-
-
-@dataclass(slots=True)
-class StateAfter:
-    """`port.Constraint` that waits for a token."""
-
-    state: GrammarState
-    token_id: int
-    reached: bool = False
-
-    def forbid(self, scores: Tensor) -> Tensor:
-        """All of them stay until the token has come."""
-        return self.state.forbid(scores) if self.reached else scores
-
-    def take(self, token_id: int) -> None:
-        """Go on."""
-        if self.reached:
-            self.state.take(token_id)
-        else:
-            self.reached = token_id == self.token_id
-
-
-@dataclass(frozen=True, slots=True)
 class GrammarState:
     """`port.Constraint` over llguidance."""
 
@@ -122,6 +90,7 @@ class GrammarState:
 
         Where the grammar has ended, or has grown beyond llguidance's limits, only an end of sequence can.
         """
+        import numpy as np
         import torch
 
         bits = np.frombuffer(self.matcher.compute_bitmask(), dtype=np.uint8)
@@ -133,3 +102,35 @@ class GrammarState:
     def take(self, token_id: int) -> None:
         """Go on after a token that `forbid` left."""
         self.matcher.consume_token(token_id)
+
+
+@dataclass(frozen=True, slots=True)
+class GrammarAfter:
+    """`port.Grammar` that begins behind a token: what comes before it, such as reasoning, is free."""
+
+    grammar: Grammar
+    token_id: int
+
+    def start(self) -> StateAfter:
+        """A state of its own for one answer."""
+        return StateAfter(self.grammar.start(), self.token_id)
+
+
+@dataclass(slots=True)
+class StateAfter:
+    """`port.Constraint` that waits for a token."""
+
+    constraint: Constraint
+    token_id: int
+    reached: bool = False
+
+    def forbid(self, scores: Tensor) -> Tensor:
+        """All of them stay until the token has come."""
+        return self.constraint.forbid(scores) if self.reached else scores
+
+    def take(self, token_id: int) -> None:
+        """Go on."""
+        if self.reached:
+            self.constraint.take(token_id)
+        else:
+            self.reached = token_id == self.token_id

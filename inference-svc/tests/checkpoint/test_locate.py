@@ -7,7 +7,7 @@ import pytest
 from inference.checkpoint import hub
 from inference.checkpoint.errors import CheckpointError
 from inference.checkpoint.locate import check_model_id, locate_checkpoint, place_checkpoint
-from tests.checkpoint.test_gguf_convert import write_gguf
+from tests.checkpoint.gguf_file import write_gguf
 
 
 def folder_with(path: Path, *names: str) -> Path:

@@ -15,7 +15,7 @@ from inference.engine.load import EngineOptions, load_engine
 from inference.engine.models import LoadOptions, load_gguf_model
 from inference.engine.port import GenerationRequest, Token
 from inference.engine.quantization.perplexity import perplexity
-from tests.checkpoint.test_gguf_convert import write_gguf
+from tests.checkpoint.gguf_file import write_gguf
 from tests.engine.models.stepping import Stepper
 from tests.engine.models.test_parity import reference, reference_logits
 
