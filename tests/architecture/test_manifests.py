@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -83,3 +84,24 @@ def test_an_overlay_renders_every_service_with_a_store_of_its_own(overlay: Path)
 
 def _identity(item: dict[str, dict[str, str]]) -> tuple[object, str]:
     return item["kind"], item["metadata"]["name"]
+
+
+def test_every_function_that_keeps_data_may_reach_its_store_in_production() -> None:
+    overlay = ROOT / "knative/overlays/production/kustomization.yaml"
+    patches = yaml.safe_load(overlay.read_text())["patches"]
+    keep_data = {patch["target"]["name"] for patch in patches if "HADAL_STORE" in patch.get("patch", "")}
+    policy = _production("NetworkPolicy", "out-to-stores")
+    assert keep_data == set(policy["spec"]["podSelector"]["matchExpressions"][0]["values"])
+
+
+def test_whatever_isn_t_allowed_is_closed_in_production() -> None:
+    for name, direction in (("in-through-knative", "Ingress"), ("out-to-knative", "Egress")):
+        spec = _production("NetworkPolicy", name)["spec"]
+        assert spec["podSelector"] == {}
+        assert spec["policyTypes"] == [direction]
+        assert all(rule.get("to") or rule.get("from") for rule in spec[direction.lower()])
+
+
+def _production(kind: str, name: str) -> dict[str, Any]:
+    every = manifests(ROOT / "knative/overlays/production")
+    return next(item for item in every if _identity(item) == (kind, name))

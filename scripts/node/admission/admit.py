@@ -17,6 +17,7 @@ from . import kafka
 from .apiserver import Kubectl
 
 _BEFORE_OTHERS = ("Namespace", "ServiceAccount")
+_KNATIVES_OWN = ("containerConcurrency", "timeoutSeconds")
 _AROUND = re.compile(
     r'Error from server \(\w+\): |error when \w+ "[^"]*": |admission webhook "[^"]+" denied the request: '
 )
@@ -53,6 +54,7 @@ def verdicts(kubectl: Kubectl, objects: list[dict[str, Any]]) -> Iterator[Verdic
     """One for each object, in order.
 
     Namespaces and service accounts are really made before: the others are looked at with them in place.
+    A Knative Service that may come in is followed by the Pod that it runs in.
     """
     for namespace in sorted({o["metadata"]["namespace"] for o in objects if "namespace" in o["metadata"]}):
         make_place(kubectl, namespace)
@@ -60,7 +62,27 @@ def verdicts(kubectl: Kubectl, objects: list[dict[str, Any]]) -> Iterator[Verdic
         if document["kind"] in _BEFORE_OTHERS:
             kubectl.apply("-f", "-", text=json.dumps(document))
     for document in objects:
-        yield verdict(kubectl, document)
+        said = verdict(kubectl, document)
+        yield said
+        if said.refusal is None and document["apiVersion"].startswith("serving.knative.dev/"):
+            yield verdict(kubectl, pod(document))
+
+
+def pod(service: Mapping[str, Any]) -> dict[str, Any]:
+    """The Pod that a Knative Service runs in: its namespace's Pod Security Standard is what may refuse it.
+
+    Without the probes, whose ports Knative fills in, and without Knative's own sidecar.
+    """
+    metadata, template = service["metadata"], service["spec"]["template"]["spec"]
+    spec = {name: value for name, value in template.items() if name not in _KNATIVES_OWN}
+    spec["containers"] = [
+        {"name": "user-container"}
+        | {name: value for name, value in container.items() if not name.endswith("Probe")}
+        for container in spec["containers"]
+    ]
+    labels = {"serving.knative.dev/service": metadata["name"]}
+    named = {"name": metadata["name"], "namespace": metadata["namespace"], "labels": labels}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": named, "spec": spec}
 
 
 def make_place(kubectl: Kubectl, namespace: str) -> None:

@@ -115,7 +115,7 @@ def test_an_overlay_renders_as_kubectl_renders_it(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
-@pytest.mark.parametrize("name", ["local", "production"])
+@pytest.mark.parametrize("name", ["local", "production", "production-vllm"])
 def test_the_project_s_overlays_render_as_kubectl_renders_them(name: str) -> None:
     overlay = ROOT / "knative/overlays" / name
     assert by_kind_and_name(list(render(overlay, ROOT))) == by_kind_and_name(kubectl(overlay))
