@@ -1,12 +1,14 @@
 """A checkpoint's chat template: messages to the prompt that the model was trained on.
 
 The dialect is that of Hugging Face's `apply_chat_template`: Jinja with `raise_exception`, `strftime_now`, a
-`tojson` that doesn't escape HTML, loop controls, and the `generation` block. It runs in Jinja's immutable
-sandbox: a template is part of a checkpoint, which may come from anywhere.
+`tojson` that writes as `json.dumps` does, loop controls, and the `generation` block. It runs in Jinja's
+immutable sandbox: a template is part of a checkpoint, which may come from anywhere.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -20,8 +22,11 @@ import jinja2.sandbox
 import orjson
 
 from inference.errors import TemplateError
+from inference.tool_formats import ToolFormat, tool_format_of
 
 Message = Mapping[str, Any]
+_TAKES_OBJECTS = re.compile(r"\barguments['\"\]]*\s*\|\s*(tojson|items|dictsort)")
+_TELLS_NULL = re.compile(r"\bcontent['\"\]]*\s+is\s+(not\s+)?none", re.IGNORECASE)
 
 
 class _GenerationBlock(jinja2.ext.Extension):
@@ -46,12 +51,15 @@ def _strftime_now(pattern: str) -> str:
     return datetime.now().astimezone().strftime(pattern)
 
 
-def _tojson(value: object, indent: int | None = None, **_: object) -> str:
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else 0).decode()
+def _tojson(value: object, indent: int | None = None, **options: Any) -> str:
+    return json.dumps(value, indent=indent, **{"ensure_ascii": False, **options})
 
 
 class ChatTemplate:
-    """One compiled template and the special tokens that it may name."""
+    """One compiled template and the special tokens that it may name.
+
+    `tool_format` is the form in which it writes calls of tools; None where it doesn't, or in an unknown one.
+    """
 
     def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
         environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
@@ -61,8 +69,11 @@ class ChatTemplate:
         environment.globals |= {"raise_exception": _raise_exception, "strftime_now": _strftime_now}
         self._template = environment.from_string(source)
         self._special_tokens = dict(special_tokens)
+        self.tool_format: ToolFormat | None = tool_format_of(source)
+        self._takes_objects = _TAKES_OBJECTS.search(source) is not None
+        self._tells_null = _TELLS_NULL.search(source) is not None
 
-    def render(self, messages: Sequence[Message]) -> str:
+    def render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> str:
         """Write the prompt that asks for the next assistant message.
 
         A last message of the assistant's own is continued rather than followed by a new one, as in TGI.
@@ -73,13 +84,39 @@ class ChatTemplate:
         continued = messages[-1].get("content") if messages and messages[-1]["role"] == "assistant" else ""
         try:
             text = self._template.render(
-                messages=messages, add_generation_prompt=not continued, **self._special_tokens
+                messages=[self._as_known(message) for message in messages],
+                tools=list(tools) or None,
+                add_generation_prompt=not continued,
+                **self._special_tokens,
             )
         except _RefusedError as error:
             raise TemplateError(f"the model's chat template refuses these messages: {error}") from error
         except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise TemplateError("the model's chat template can't be filled with these messages") from error
         return _until(text, continued) if continued else text
+
+    def _as_known(self, message: Message) -> Message:
+        """A message with calls as this template reads it.
+
+        OpenAI's `arguments` are text; templates that write JSON themselves want the object. Where a template
+        tells no content from an empty one, a message that only calls has none.
+        """
+        calls = message.get("tool_calls")
+        if not calls:
+            return message
+        content = message.get("content") or (None if self._tells_null else "")
+        known = [_with_object(call) for call in calls] if self._takes_objects else calls
+        return {**message, "content": content, "tool_calls": known}
+
+
+def _with_object(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A call whose arguments are an object, if their text is one."""
+    function = call["function"]
+    try:
+        arguments = json.loads(function["arguments"])
+    except ValueError:
+        return call
+    return {**call, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else call
 
 
 def _until(text: str, last_content: str) -> str:

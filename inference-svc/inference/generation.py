@@ -14,6 +14,7 @@ from inference.errors import IncompleteGenerationError
 from inference.reasoning import ReasoningSplit
 from inference.stopping import StopSequences
 from inference.tokenizer import TextTokenizer
+from inference.tool_calls import CallPiece, ToolCallReader
 
 Clock = Callable[[], float]
 T = TypeVar("T")
@@ -31,12 +32,16 @@ class AlternativeToken:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a generation ended. `text` includes the stop sequence that ended it, `visible_text` doesn't."""
+    """How a generation ended. `text` includes the stop sequence that ended it, `visible_text` doesn't.
+
+    `called`: whether it called a tool.
+    """
 
     finish_reason: FinishReason
     text: str
     visible_text: str
     generated_tokens: int
+    called: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,8 @@ class GeneratedToken:
     """A token with the text that it completes.
 
     `text` is the token's own contribution; `released` is what may be shown of the answer by now, with
-    possible beginnings of a stop sequence held back; it belongs to the `reasoning` or to the answer. The last
-    token carries the `end`.
+    possible beginnings of a stop sequence held back; it belongs to the `reasoning` or to the answer. `calls`
+    are what is known by now of calls of tools; their text isn't released. The last token carries the `end`.
     """
 
     id: int
@@ -56,6 +61,7 @@ class GeneratedToken:
     top: tuple[AlternativeToken, ...] = ()
     end: End | None = None
     reasoning: bool = False
+    calls: tuple[CallPiece, ...] = ()
 
 
 @dataclass(slots=True)
@@ -92,7 +98,7 @@ class Timings:
 class Generation:
     """One request on its way through the engine. `tokens` is iterated once.
 
-    `reasoning` tells what is thought from what is said, where that is wanted.
+    `reasoning` tells what is thought from what is said, and `tools` what is called, where that is wanted.
     `cached_tokens` are those of the prompt that an earlier request had computed.
     `on_end` is told once, when the last token has come; not for a generation that was given up or failed.
     """
@@ -107,6 +113,7 @@ class Generation:
     prefill_logprobs: tuple[float | None, ...] = ()
     cached_tokens: int = 0
     reasoning: ReasoningSplit | None = None
+    tools: ToolCallReader | None = None
 
     @property
     def prompt_tokens(self) -> int:
@@ -120,7 +127,7 @@ class Generation:
             GenerationFailedError: the engine gave up.
             IncompleteGenerationError: the engine's stream ended too early.
         """
-        text_of = _TextOfTokens(self.tokenizer, self.stop, self.reasoning)
+        text_of = _TextOfTokens(self.tokenizer, self.stop, self.reasoning, self.tools)
         self.timings.queued_s = self.clock()
         async with aclosing(self.engine.generate(self.request)) as events:
             async for event in events:
@@ -163,12 +170,18 @@ class _TextOfTokens:
     """Gives each token its text, and knows when the text has ended."""
 
     def __init__(
-        self, tokenizer: TextTokenizer, stop: tuple[str, ...], reasoning: ReasoningSplit | None
+        self,
+        tokenizer: TextTokenizer,
+        stop: tuple[str, ...],
+        reasoning: ReasoningSplit | None,
+        tools: ToolCallReader | None,
     ) -> None:
         self._tokenizer = tokenizer
         self._detokenizer = Detokenizer(tokenizer)
         self._stops = StopSequences(stop)
         self._reasoning = reasoning
+        self._tools = tools
+        self._marks = {tokenizer.token_id(mark) for mark in tools.marks} if tools else set()
         self._visible: list[str] = []
         self._count = 0
 
@@ -177,9 +190,7 @@ class _TextOfTokens:
         split = self._reasoning
         inside, mark = (split.inside, split.is_mark(token.id)) if split else (False, False)
         special = mark or self._tokenizer.is_special(token.id)
-        text = self._detokenizer.flush() if mark else self._detokenizer.push(token.id)
-        if token.finish_reason:
-            text += self._detokenizer.flush()
+        text = self._text(token, mark)
         release = self._stops.push(text)
         reason = FinishReason.STOP_SEQUENCE if release.matched else token.finish_reason
         released = release.text
@@ -189,6 +200,9 @@ class _TextOfTokens:
             released = split.show(released)
             if mark:
                 split.turn()
+        calls: tuple[CallPiece, ...] = ()
+        if self._tools and (reason or not inside):
+            released, calls, reason = self._read_calls(self._tools, released, reason, inside)
         self._visible.append(released)
         return GeneratedToken(
             id=token.id,
@@ -199,11 +213,32 @@ class _TextOfTokens:
             top=tuple(self._alternative(other.id, other.logprob) for other in token.top),
             end=self._end(reason, release.matched) if reason else None,
             reasoning=inside,
+            calls=calls,
         )
+
+    def _text(self, token: Token, mark: bool) -> str:
+        """What the token completes; of a special one that marks a call, its name too."""
+        text = self._detokenizer.flush() if mark else self._detokenizer.push(token.id)
+        if token.finish_reason:
+            text += self._detokenizer.flush()
+        if token.id in self._marks and self._tokenizer.is_special(token.id):
+            text += self._tokenizer.token_text(token.id)
+        return text
+
+    @staticmethod
+    def _read_calls(
+        tools: ToolCallReader, released: str, reason: FinishReason | None, inside: bool
+    ) -> tuple[str, tuple[CallPiece, ...], FinishReason | None]:
+        """What is content and what calls a tool; an answer that has all the calls it may have ends."""
+        reading = tools.push("" if inside else released, last=reason is not None)
+        if reason is None and tools.is_done:
+            reason = FinishReason.STOP_SEQUENCE
+        return released if inside else reading.content, tuple(reading.calls), reason
 
     def _end(self, reason: FinishReason, matched: str | None) -> End:
         visible = "".join(self._visible)
-        return End(reason, visible + (matched or ""), visible, self._count)
+        called = self._tools is not None and self._tools.called
+        return End(reason, visible + (matched or ""), visible, self._count, called)
 
     def _alternative(self, token_id: int, logprob: float) -> AlternativeToken:
         special = self._tokenizer.is_special(token_id)

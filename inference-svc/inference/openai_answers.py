@@ -73,15 +73,26 @@ class AnswerFrame:
 
 def finish_reason(token: GeneratedToken) -> str | None:
     """OpenAI's word for why the generation ended with this token; None where it goes on."""
-    return _OPENAI_REASONS[token.end.finish_reason] if token.end else None
+    if token.end is None:
+        return None
+    reason = _OPENAI_REASONS[token.end.finish_reason]
+    return "tool_calls" if token.end.called and reason == "stop" else reason
 
 
 def chat_choice(tokens: list[GeneratedToken], *, logprobs: bool) -> Json:
     """The one choice of a whole chat answer."""
     last = tokens[-1]
-    message = {"role": "assistant", "content": _text(tokens, reasoning=False)}
+    calls = _calls(tokens)
+    message: Json = {
+        "role": "assistant",
+        "content": _text(tokens, reasoning=False) or (None if calls else ""),
+    }
     if any(token.reasoning for token in tokens):
         message["reasoning_content"] = _text(tokens, reasoning=True)
+    if calls:
+        message["tool_calls"] = [
+            {name: value for name, value in call.items() if name != "index"} for call in calls
+        ]
     return {
         "index": 0,
         "message": message,
@@ -91,12 +102,17 @@ def chat_choice(tokens: list[GeneratedToken], *, logprobs: bool) -> Json:
 
 
 def chat_chunk_choice(tokens: list[GeneratedToken], *, first: bool, logprobs: bool) -> Json:
-    """The choice of one chunk: what these tokens have released, of one part."""
+    """The choice of one chunk: what these tokens have released, of one part, and what they call."""
     part = "reasoning_content" if tokens[-1].reasoning else "content"
-    delta = {"role": "assistant"} if first else {}
+    text, calls = "".join(token.released for token in tokens), _calls(tokens)
+    delta: Json = {"role": "assistant"} if first else {}
+    if text or not calls:
+        delta[part] = text
+    if calls:
+        delta["tool_calls"] = calls
     return {
         "index": 0,
-        "delta": {**delta, part: "".join(token.released for token in tokens)},
+        "delta": delta,
         "logprobs": _logprobs(tokens) if logprobs else None,
         "finish_reason": finish_reason(tokens[-1]),
     }
@@ -105,6 +121,18 @@ def chat_chunk_choice(tokens: list[GeneratedToken], *, first: bool, logprobs: bo
 def completion_choice(index: int, text: str, reason: str | None) -> Json:
     """A choice of `/v1/completions`, whole or as a chunk."""
     return {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
+
+
+def _calls(tokens: list[GeneratedToken]) -> list[Json]:
+    """OpenAI's `tool_calls` of a chunk; `id`, `type` and `name` are in those that begin with these tokens."""
+    calls: dict[int, Json] = {}
+    for piece in (piece for token in tokens for piece in token.calls):
+        call = calls.setdefault(piece.index, {"index": piece.index, "function": {"arguments": ""}})
+        if piece.id is not None:
+            call |= {"id": piece.id, "type": "function"}
+            call["function"]["name"] = piece.name
+        call["function"]["arguments"] += piece.arguments
+    return list(calls.values())
 
 
 def _text(tokens: list[GeneratedToken], *, reasoning: bool) -> str:

@@ -1,8 +1,7 @@
 """The OpenAI routes' requests, read from JSON into TGI's parameters.
 
 Differences from TGI, each towards OpenAI's own meaning: `presence_penalty` is OpenAI's (TGI turns it into a
-repetition penalty), `top_p: 1` is no restriction, and `n` above 1 and `tools` are refused rather than
-ignored.
+repetition penalty), `top_p: 1` is no restriction, and `n` above 1 is refused rather than ignored.
 """
 
 from __future__ import annotations
@@ -10,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from inference.chat_messages import read_message
 from inference.engine.grammar import GrammarKind, GrammarSource
-from inference.errors import SuffixNotSupportedError, ToolError, ValidationError
+from inference.errors import SuffixNotSupportedError, ValidationError
 from inference.json_fields import U64_MAX, JsonFields
 from inference.parameters import GenerateParameters, read_grammar, schema_grammar
+from inference.tool_requests import ToolRequest
 
 _ANY_OBJECT = GrammarSource(GrammarKind.JSON_SCHEMA, '{"type":"object"}')
-_PASSED_ON = ("name", "tool_call_id", "tool_calls", "reasoning_content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class ChatRequest:
 
     messages: tuple[dict[str, Any], ...]
     parameters: GenerateParameters
+    tools: ToolRequest | None
     logprobs: bool
     stream: bool
     include_usage: bool
@@ -35,12 +36,12 @@ class ChatRequest:
 
         Raises:
             ValidationError: a field of the wrong type, or one that isn't served.
-            ToolError: tools that the model might call.
+            ToolError: tools that can't be called.
         """
         _refuse_unserved(fields)
         fields.require("messages")
         messages = tuple(
-            _message(JsonFields.of(message, f"messages[{index}]"))
+            read_message(JsonFields.of(message, f"messages[{index}]"))
             for index, message in enumerate(fields.array("messages"))
         )
         if not messages:
@@ -51,7 +52,10 @@ class ChatRequest:
             raise ValidationError("`top_logprobs` needs `logprobs` to be true")
         stream, include_usage = _streaming(fields)
         parameters = replace(_sampling_parameters(fields), top_n_tokens=top_logprobs)
-        return cls(messages, parameters, logprobs, stream, include_usage)
+        tools = ToolRequest.of(fields)
+        if tools and parameters.grammar:
+            raise ValidationError("`response_format` and `tools` can't go together")
+        return cls(messages, parameters, tools, logprobs, stream, include_usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,6 @@ class CompletionRequest:
 def _refuse_unserved(fields: JsonFields) -> None:
     if (fields.integer("n") or 1) != 1:
         raise ValidationError("`n` must be 1: one answer a request")
-    if fields.values.get("tools") and fields.values.get("tool_choice") != "none":
-        raise ToolError('tools are not supported; send no `tools`, or `tool_choice: "none"`')
 
 
 def _sampling_parameters(fields: JsonFields) -> GenerateParameters:
@@ -131,34 +133,3 @@ def _response_format(fields: JsonFields) -> GrammarSource | None:
 
 def _streaming(fields: JsonFields) -> tuple[bool, bool]:
     return fields.flag("stream"), fields.object("stream_options").flag("include_usage")
-
-
-def _message(fields: JsonFields) -> dict[str, Any]:
-    """A message as chat templates know it: content is text, and there is no role `developer`."""
-    fields.require("role")
-    role = fields.text("role")
-    message: dict[str, Any] = {
-        "role": "system" if role == "developer" else role,
-        "content": _content(fields),
-    }
-    return message | {name: fields.values[name] for name in _PASSED_ON if fields.has(name)}
-
-
-def _content(fields: JsonFields) -> str:
-    """Text as it is; text parts one after the other, as in TGI."""
-    content = fields.values.get("content")
-    if content is None or isinstance(content, str):
-        return content or ""
-    if not isinstance(content, list):
-        raise ValidationError(f"`{fields.name('content')}` must be a string or a list of parts")
-    parts = [JsonFields.of(part, fields.name(f"content[{index}]")) for index, part in enumerate(content)]
-    return "".join(_part_text(part) for part in parts)
-
-
-def _part_text(part: JsonFields) -> str:
-    kind = part.text("type")
-    if kind != "text":
-        modality = (kind or "unknown").removesuffix("_url").removeprefix("input_")
-        raise ValidationError(f"{modality} modality is not supported")
-    part.require("text")
-    return part.text("text") or ""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from inference.engine.grammar import CompiledGrammar, GrammarAfter, GrammarCompiler, GrammarSource
 from inference.engine.port import GenerationRequest
-from inference.errors import ValidationError
+from inference.errors import TemplateError, ToolError, ValidationError
 from inference.limits import Limits
+from inference.openai_requests import ChatRequest
 from inference.parameters import GenerateParameters
 from inference.reasoning import ReasoningSplit
 from inference.serving import LoadedModel
 from inference.tokenizer import Encoding, TextTokenizer
+from inference.tool_calls import ToolCallReader
+from inference.tool_formats import ToolFormat
 
 LONG_TEXT_CHARACTERS = 16_384  # tokenized off the event loop: about 5 ms of work and more
 
@@ -52,19 +55,57 @@ async def engine_request(
     )
 
 
-async def chat_request(
-    text: str, parameters: GenerateParameters, model: LoadedModel
-) -> tuple[GenerationRequest, ReasoningSplit | None]:
-    """The like of `engine_request` for a rendered chat; a grammar is for the answer, not for the reasoning.
+@dataclass(frozen=True, slots=True)
+class AskedChat:
+    """A checked chat: what the engine is asked, and what reads its answer."""
+
+    request: GenerationRequest
+    reasoning: ReasoningSplit | None
+    tools: ToolCallReader | None
+
+
+def chat_prompt(chat: ChatRequest, model: LoadedModel) -> str:
+    """The prompt that the template makes of a chat.
+
+    Raises:
+        TemplateError: there is no template, or it refuses these messages.
+        ToolError: it has no place for tools.
+    """
+    if model.chat_template is None:
+        raise TemplateError("this model has no chat template; use /generate or /v1/completions")
+    if chat.tools:
+        _tool_format(model)
+    return model.chat_template.render(chat.messages, chat.tools.tools if chat.tools else ())
+
+
+async def chat_request(chat: ChatRequest, model: LoadedModel) -> AskedChat:
+    """The like of `engine_request` for a chat; a grammar is for the answer, not for the reasoning.
 
     Raises:
         ValidationError: as there.
+        TemplateError: as in `chat_prompt`.
+        ToolError: likewise.
     """
-    request = await engine_request(text, parameters, model, add_special_tokens=False)
+    parameters, asked = chat.parameters, chat.tools
+    if asked and asked.forced:
+        parameters = replace(parameters, grammar=asked.grammar(_tool_format(model), model.tokenizer.token_id))
+    request = await engine_request(chat_prompt(chat, model), parameters, model, add_special_tokens=False)
     reasoning = ReasoningSplit.after(request.prompt_ids, model.tokenizer)
     if reasoning and reasoning.inside and request.grammar:
         request = replace(request, grammar=GrammarAfter(request.grammar, reasoning.closing))
-    return request, reasoning
+    tools = None
+    if asked:
+        tools = ToolCallReader(_tool_format(model), asked.parameters.keys(), parallel=asked.parallel)
+    return AskedChat(request, reasoning, tools)
+
+
+def _tool_format(model: LoadedModel) -> ToolFormat:
+    form = model.chat_template.tool_format if model.chat_template else None
+    if form is None:
+        raise ToolError(
+            "the model's chat template has no tools, or writes calls in a form that isn't known here"
+        )
+    return form
 
 
 async def _compiled(source: GrammarSource | None, grammars: GrammarCompiler) -> CompiledGrammar | None:

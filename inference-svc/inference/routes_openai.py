@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from inference import __version__
-from inference.errors import BatchSizeExceededError, TemplateError
+from inference.errors import BatchSizeExceededError
 from inference.generation import GeneratedToken, Generation, together
 from inference.http import EventStream, event_stream, json_answer, read_fields
 from inference.openai_answers import (
@@ -22,7 +22,7 @@ from inference.openai_answers import (
 )
 from inference.openai_requests import ChatRequest, CompletionRequest
 from inference.parameters import GenerateParameters
-from inference.prompt import chat_request, engine_request, tokenize
+from inference.prompt import chat_prompt, chat_request, engine_request, tokenize
 from inference.routes_tgi import encoding_json
 from inference.serving import LoadedModel, Serving
 
@@ -48,8 +48,10 @@ class OpenAiRoutes:
         arrived_s = self.serving.clock()
         chat = ChatRequest.of(await read_fields(request))
         with self.serving.admit() as model:
-            asked, reasoning = await chat_request(_prompt(model, chat), chat.parameters, model)
-            generation = self.serving.generation(model, asked, chat.parameters.stop, arrived_s, reasoning)
+            asked = await chat_request(chat, model)
+            generation = self.serving.generation(
+                model, asked.request, chat.parameters.stop, arrived_s, asked.reasoning, asked.tools
+            )
             frame = _frame("chat.completion", model)
             if chat.stream:
                 return await self._stream_chat(request, chat, generation, frame)
@@ -87,7 +89,7 @@ class OpenAiRoutes:
         """The prompt that the template makes of the messages, and its tokens."""
         chat = ChatRequest.of(await read_fields(request))
         model = self.serving.model()
-        text = _prompt(model, chat)
+        text = chat_prompt(chat, model)
         encoding = await tokenize(model.tokenizer, text, add_special_tokens=False)
         return json_answer({"tokenize_response": encoding_json(encoding, text), "templated_text": text})
 
@@ -141,12 +143,6 @@ class OpenAiRoutes:
         return response
 
 
-def _prompt(model: LoadedModel, chat: ChatRequest) -> str:
-    if model.chat_template is None:
-        raise TemplateError("this model has no chat template; use /generate or /v1/completions")
-    return model.chat_template.render(chat.messages)
-
-
 def _frame(kind: str, model: LoadedModel) -> AnswerFrame:
     return AnswerFrame(kind, model.name, f"{__version__}-{model.engine.description.engine}")
 
@@ -165,11 +161,11 @@ async def _send_usage(stream: EventStream, frame: AnswerFrame, usage: Usage) -> 
 
 
 async def _released(generation: Generation) -> AsyncGenerator[list[GeneratedToken], None]:
-    """Tokens in groups whose text may be shown: those that show nothing yet wait for the next that does."""
+    """Tokens in groups that bring something: those that show nothing yet wait for the next that does."""
     waiting: list[GeneratedToken] = []
     async with aclosing(generation.tokens()) as tokens:
         async for token in tokens:
             waiting.append(token)
-            if token.released or token.end:
+            if token.released or token.calls or token.end:
                 yield waiting
                 waiting = []

@@ -17,6 +17,7 @@ from inference.limits import Limits
 from inference.metrics import Metrics
 from inference.reasoning import ReasoningSplit
 from inference.tokenizer import TextTokenizer
+from inference.tool_calls import ToolCallReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ class Serving:
         stop: tuple[str, ...],
         arrived_s: float,
         reasoning: ReasoningSplit | None = None,
+        tools: ToolCallReader | None = None,
     ) -> Generation:
         """A generation that reports to the metrics when it ends."""
         return Generation(
@@ -120,6 +122,7 @@ class Serving:
             clock=self.clock,
             on_end=self.metrics.success,
             reasoning=reasoning,
+            tools=tools,
         )
 
     def _load(self) -> EngineLoad:

@@ -29,7 +29,7 @@ class StopSequences:
             position, stop = min(found, key=lambda match: (match[0], -len(match[1])))
             self._held = ""
             return Release(text[:position], stop)
-        held = max((self._overlap(text, stop) for stop in self._stops), default=0)
+        held = max((overlap(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - held :]
         return Release(text[: len(text) - held])
 
@@ -38,8 +38,8 @@ class StopSequences:
         held, self._held = self._held, ""
         return held
 
-    @staticmethod
-    def _overlap(text: str, stop: str) -> int:
-        """Length of the longest end of `text` that begins `stop`."""
-        longest = min(len(text), len(stop) - 1)
-        return next((size for size in range(longest, 0, -1) if text.endswith(stop[:size])), 0)
+
+def overlap(text: str, mark: str) -> int:
+    """Length of the longest end of `text` with which `mark` begins, without being whole."""
+    longest = min(len(text), len(mark) - 1)
+    return next((size for size in range(longest, 0, -1) if text.endswith(mark[:size])), 0)

@@ -44,10 +44,11 @@ def fake_model(
     gated: bool = False,
     template: str = TEMPLATE,
     marks: tuple[str, ...] = (),
+    special: bool = False,
     **behaviour: Any,
 ) -> LoadedModel:
     """A model that answers `answer` to everything."""
-    tokenizer = make_byte_tokenizer(*marks)
+    tokenizer = make_byte_tokenizer(*marks, special=special)
     end_id = tokenizer.token_id(END)
     assert end_id is not None
     gate = asyncio.Semaphore(0) if gated else None

@@ -8,6 +8,7 @@ import pytest
 
 from inference.chat_template import ChatTemplate, read_chat_template
 from inference.errors import TemplateError
+from inference.tool_formats import DEEPSEEK_V3, DEEPSEEK_V31, HERMES, LLAMA, ToolFormat, tool_format_of
 
 HI = [{"role": "user", "content": "<hi> & é"}]
 
@@ -21,9 +22,58 @@ def test_special_tokens_and_the_generation_prompt_are_known_to_the_template() ->
     assert rendered(source, bos_token="<s>") == "<s><hi> & é>"
 
 
-def test_json_is_written_as_it_is_without_html_escapes() -> None:
-    assert rendered("{{ messages | tojson }}") == '[{"role":"user","content":"<hi> & é"}]'
-    assert rendered("{{ {'a': 1} | tojson(indent=2) }}") == '{\n  "a": 1\n}'
+def test_json_is_written_as_json_dumps_does_without_html_escapes() -> None:
+    assert rendered("{{ messages | tojson }}") == '[{"role": "user", "content": "<hi> & é"}]'
+    assert rendered("{{ {'a': 1} | tojson(indent=4) }}") == '{\n    "a": 1\n}'
+
+
+CALLING: list[dict[str, Any]] = [
+    {"role": "user", "content": "how deep?"},
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [
+            {"id": "1", "type": "function", "function": {"name": "sound", "arguments": '{"at": "sea"}'}}
+        ],
+    },
+]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ messages[1].tool_calls[0].function.arguments | tojson }}", '{"at": "sea"}'),
+        ("{{ messages[1]['tool_calls'][0]['function']['arguments']|tojson }}", '{"at": "sea"}'),
+        ("{{ 'x' + messages[1].tool_calls[0]['function']['arguments'] }}", 'x{"at": "sea"}'),
+        ("{% if messages[1]['content'] is none %}nothing{% endif %}", "nothing"),
+        ("{{ messages[1].content + '.' }}", "."),
+        ("{{ 'no' if messages[1].reasoning_content is none }}{{ messages[1].content + '.' }}", "."),
+    ],
+)
+def test_a_call_is_given_to_a_template_as_the_template_reads_it(source: str, expected: str) -> None:
+    assert rendered(source, CALLING) == expected
+
+
+def test_arguments_that_are_no_json_stay_text() -> None:
+    function = {"name": "sound", "arguments": '{"at'}
+    messages = [{"role": "assistant", "content": "", "tool_calls": [{"function": function}]}]
+    assert rendered("{{ messages[0].tool_calls[0].function.arguments | tojson }}", messages) == '"{\\"at"'
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ('{% if tools %}<tool_call>{\\"name\\": .., \\"arguments\\": ..}</tool_call>', HERMES),
+        ('{% if tools is not none %}{"name": function name, "parameters": dictionary}', LLAMA),
+        ("{{ tools }}<｜tool▁call▁begin｜>function<｜tool▁sep｜>{{ name }}\n```json", DEEPSEEK_V3),
+        ("{{ tools }}<｜tool▁call▁begin｜>{{ name }}<｜tool▁sep｜>", DEEPSEEK_V31),
+        ("{{ tools }}<tool_call>\n<function=name>\n<parameter=a>", None),
+        ("<｜tool▁call▁begin｜>function{{ message.tool_calls }}", None),
+        ("{{ messages }}", None),
+    ],
+)
+def test_the_form_of_calls_is_told_from_the_templates_text(source: str, expected: ToolFormat | None) -> None:
+    assert tool_format_of(source) is expected
 
 
 def test_blocks_leave_no_lines_of_their_own_and_loops_can_be_left() -> None:

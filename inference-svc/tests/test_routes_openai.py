@@ -158,7 +158,7 @@ async def test_a_last_message_of_the_assistant_is_continued() -> None:
         (
             {"tools": [{"type": "function", "function": {"name": "f"}}]},
             "tool_error",
-            "tools are not supported",
+            "the model's chat template has no tools",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Answers held to a JSON schema or a regular expression: llguidance says which tokens may come next."""
+"""Answers held to a JSON schema, a regular expression or a grammar: llguidance masks the tokens."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ class GrammarKind(StrEnum):
 
     JSON_SCHEMA = "json_schema"
     REGEX = "regex"
+    LARK = "lark"
 
 
 @dataclass(frozen=True, slots=True)
 class GrammarSource:
-    """A JSON schema as JSON text, or a regular expression (of Rust's crate regex) for a whole answer."""
+    """What a whole answer looks like.
+
+    A JSON schema as JSON text, a regular expression of Rust's crate regex, or a grammar in llguidance's Lark.
+    """
 
     kind: GrammarKind
     text: str
@@ -49,6 +53,8 @@ class GrammarCompiler:
 
         if source.kind is GrammarKind.REGEX:
             grammar = LLMatcher.grammar_from_regex(source.text)
+        elif source.kind is GrammarKind.LARK:
+            grammar = LLMatcher.grammar_from_lark(source.text)
         else:
             # As `json.dumps` writes it: small models never stop where they may write any number of blanks.
             grammar = LLMatcher.grammar_from_json_schema(

@@ -1,0 +1,71 @@
+"""The messages of a chat request, as chat templates know them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from inference.errors import ValidationError
+from inference.json_fields import JsonFields
+
+_PASSED_ON = ("name", "tool_call_id", "reasoning_content")
+
+
+def read_message(fields: JsonFields) -> dict[str, Any]:
+    """A message as chat templates know it: content is text, and there is no role `developer`.
+
+    Raises:
+        ValidationError: a field of the wrong type, or content that isn't text.
+    """
+    fields.require("role")
+    role = fields.text("role")
+    message: dict[str, Any] = {
+        "role": "system" if role == "developer" else role,
+        "content": _content(fields),
+    }
+    message |= {name: fields.values[name] for name in _PASSED_ON if fields.has(name)}
+    calls = fields.array("tool_calls")
+    if calls:
+        message["tool_calls"] = [
+            _call(JsonFields.of(call, fields.name(f"tool_calls[{index}]")))
+            for index, call in enumerate(calls)
+        ]
+    return message
+
+
+def _content(fields: JsonFields) -> str:
+    """Text as it is; text parts one after the other, as in TGI."""
+    content = fields.values.get("content")
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        raise ValidationError(f"`{fields.name('content')}` must be a string or a list of parts")
+    parts = [JsonFields.of(part, fields.name(f"content[{index}]")) for index, part in enumerate(content)]
+    return "".join(_part_text(part) for part in parts)
+
+
+def _part_text(part: JsonFields) -> str:
+    kind = part.text("type")
+    if kind != "text":
+        modality = (kind or "unknown").removesuffix("_url").removeprefix("input_")
+        raise ValidationError(f"{modality} modality is not supported")
+    part.require("text")
+    return part.text("text") or ""
+
+
+def _call(fields: JsonFields) -> dict[str, Any]:
+    """A call as OpenAI writes it: the arguments are text."""
+    fields.require("function")
+    function = fields.object("function")
+    function.require("name")
+    arguments = function.values.get("arguments", "{}")
+    text = (
+        json.dumps(arguments, ensure_ascii=False)
+        if isinstance(arguments, dict)
+        else function.text("arguments")
+    )
+    return {
+        "id": fields.text("id") or "",
+        "type": "function",
+        "function": {"name": function.text("name"), "arguments": text or "{}"},
+    }
