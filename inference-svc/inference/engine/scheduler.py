@@ -2,8 +2,9 @@
 
 Iteration-level scheduling (Yu et al., "Orca", 2022) with chunked prefill under one budget of tokens a step
 (Agrawal et al., "Sarathi-Serve", 2024): decodes first, so that no stream waits for another's prompt, then the
-prompts that have begun, then new ones in the order in which they came. Where blocks run out the sequence that
-was admitted last gives up its own and is computed again later.
+prompts that have begun, then new ones in the order in which they came. One whose next block another is just
+computing waits for that block: the answers of one request, or requests with one beginning, compute it once.
+Where blocks run out the sequence that was admitted last gives up its own and is computed again later.
 """
 
 from __future__ import annotations
@@ -62,8 +63,15 @@ class Scheduler:
         for sequence in (*decoding, *prefilling):
             if budget and sequence in self.running:  # it may have been preempted for one before it
                 budget -= self._schedule(sequence, budget, chunks)
-        while budget and self.waiting and len(self.running) < self.most_running and self._admit():
-            budget -= self._schedule(self.running[-1], budget, chunks)
+        for sequence in tuple(self.waiting) if budget else ():
+            if not budget or len(self.running) >= self.most_running:
+                break
+            admitted = self._admit(sequence)
+            if admitted is None:
+                continue
+            if not admitted:
+                break
+            budget -= self._schedule(sequence, budget, chunks)
         return chunks
 
     def computed(self, chunk: Chunk) -> None:
@@ -99,22 +107,33 @@ class Scheduler:
         self.waiting.appendleft(last)
         return last is not wanting
 
-    def _admit(self) -> bool:
-        """Let the first in the queue run if its tokens and one more fit beside those that run."""
-        sequence = self.waiting[0]
+    def _admit(self, sequence: Sequence) -> bool | None:
+        """Let one in the queue run if its tokens and one more fit beside those that run; None: it waits."""
         # The last token is always computed: its logits are wanted.
         reusable = [] if sequence.request.prefill_logprobs else sequence.tokens[:-1]
         blocks, prefix = self.pool.find(reusable)
+        next_block = reusable[: (len(blocks) + 1) * self.pool.block_tokens]
+        if len(next_block) > len(blocks) * self.pool.block_tokens and self._is_coming(next_block):
+            self.pool.release(blocks)
+            return None
         if self.pool.blocks_for(len(sequence.tokens) + 1) - len(blocks) > self.pool.free and self.running:
             self.pool.release(blocks)
             return False
-        self.waiting.popleft()
+        self.waiting.remove(sequence)
         self.running.append(sequence)
         sequence.blocks, sequence.prefix, sequence.remembered = blocks, prefix, len(blocks)
         sequence.computed = len(blocks) * self.pool.block_tokens
         if sequence.cached is None:
             sequence.cached = sequence.computed
         return True
+
+    def _is_coming(self, tokens: list[int]) -> bool:
+        """Whether one that runs is about to remember exactly these full blocks."""
+        return len(tokens) % self.pool.block_tokens == 0 and any(
+            sequence.computed < len(tokens) and sequence.tokens[: len(tokens)] == tokens
+            for sequence in self.running
+            if sequence.missing > 1
+        )
 
     def _release(self, sequence: Sequence) -> None:
         self.pool.release(sequence.blocks)

@@ -138,3 +138,32 @@ def test_a_step_that_fails_ends_its_generations_and_no_others() -> None:
 def test_what_no_step_could_compute_is_refused(request_: GenerationRequest) -> None:
     with pytest.raises(GenerationFailedError):
         Engine().batcher.check(request_)
+
+
+def test_siblings_that_come_together_compute_their_prompt_once() -> None:
+    engine = Engine(blocks=200, step_tokens=16)
+    prompt = [1, 2, 0, 1] * 12
+    siblings = [engine.batcher.add(GenerationRequest(tuple(prompt), 3)) for _ in range(4)]
+    engine.run()
+    expected = answer(prompt, 3)
+    assert all(engine.tokens(sibling) == expected for sibling in siblings)
+    tails = 3 * SIZE  # of each that waited, the last block: the last token's logits are wanted
+    decoded = 4 * (len(expected) - 1)
+    assert sum(engine.model.steps) == len(prompt) + tails + decoded
+
+
+def test_one_that_waits_for_anothers_blocks_holds_nobody_up_and_goes_on_where_that_one_leaves() -> None:
+    engine = Engine(blocks=200, step_tokens=8)
+    first = engine.batcher.add(GenerationRequest((1,) * 40, 1))
+    second = engine.batcher.add(GenerationRequest((1,) * 40 + (2,), 1))
+    other = engine.batcher.add(GenerationRequest((2,), 1))
+    engine.step()
+    engine.batcher.add(GenerationRequest((0, 2), 1))
+    assert engine.scheduler.running == [first.sequence]
+    while not engine.tokens(other):
+        engine.step()
+        assert second.sequence not in engine.scheduler.running
+    engine.batcher.remove(first)
+    engine.run()
+    assert engine.tokens(second) == answer([1] * 40 + [2], 1)
+    assert engine.pool.free == engine.pool.blocks
