@@ -93,7 +93,7 @@ class SuffixNotSupportedError(ValidationError):
 
 
 class BatchSizeExceededError(ValidationError):
-    """More prompts in one `/v1/completions` than `MAX_CLIENT_BATCH_SIZE`."""
+    """More answers of one request (prompts times `n`) than `MAX_CLIENT_BATCH_SIZE`."""
 
     error_type = "batch size exceeded"
     prefix = ""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 from inference.detokenizer import Detokenizer
 from inference.engine.port import Engine, FinishReason, GenerationRequest, Prefilled, Scheduled, Token
@@ -17,7 +15,6 @@ from inference.tokenizer import TextTokenizer
 from inference.tool_calls import CallPiece, ToolCallReader
 
 Clock = Callable[[], float]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +151,6 @@ class Generation:
     def _finish(self, end: End) -> None:
         self.timings.ended_s = self.clock()
         self.on_end(self, end)
-
-
-async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Do all at once, so that they share the engine's steps; where one fails, the others are given up."""
-    tasks = [asyncio.ensure_future(part) for part in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 class _TextOfTokens:

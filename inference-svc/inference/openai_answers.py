@@ -79,8 +79,8 @@ def finish_reason(token: GeneratedToken) -> str | None:
     return "tool_calls" if token.end.called and reason == "stop" else reason
 
 
-def chat_choice(tokens: list[GeneratedToken], *, logprobs: bool) -> Json:
-    """The one choice of a whole chat answer."""
+def chat_choice(index: int, tokens: list[GeneratedToken], *, logprobs: bool) -> Json:
+    """A choice of a whole chat answer."""
     last = tokens[-1]
     calls = _calls(tokens)
     message: Json = {
@@ -94,14 +94,14 @@ def chat_choice(tokens: list[GeneratedToken], *, logprobs: bool) -> Json:
             {name: value for name, value in call.items() if name != "index"} for call in calls
         ]
     return {
-        "index": 0,
+        "index": index,
         "message": message,
         "logprobs": _logprobs(tokens) if logprobs else None,
         "finish_reason": finish_reason(last),
     }
 
 
-def chat_chunk_choice(tokens: list[GeneratedToken], *, first: bool, logprobs: bool) -> Json:
+def chat_chunk_choice(index: int, tokens: list[GeneratedToken], *, first: bool, logprobs: bool) -> Json:
     """The choice of one chunk: what these tokens have released, of one part, and what they call."""
     part = "reasoning_content" if tokens[-1].reasoning else "content"
     text, calls = "".join(token.released for token in tokens), _calls(tokens)
@@ -111,7 +111,7 @@ def chat_chunk_choice(tokens: list[GeneratedToken], *, first: bool, logprobs: bo
     if calls:
         delta["tool_calls"] = calls
     return {
-        "index": 0,
+        "index": index,
         "delta": delta,
         "logprobs": _logprobs(tokens) if logprobs else None,
         "finish_reason": finish_reason(tokens[-1]),

@@ -1,7 +1,7 @@
 """The OpenAI routes' requests, read from JSON into TGI's parameters.
 
 Differences from TGI, each towards OpenAI's own meaning: `presence_penalty` is OpenAI's (TGI turns it into a
-repetition penalty), `top_p: 1` is no restriction, and `n` above 1 is refused rather than ignored.
+repetition penalty), `top_p: 1` is no restriction, and `n` is the number of answers (TGI ignores it).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class ChatRequest:
     messages: tuple[dict[str, Any], ...]
     parameters: GenerateParameters
     tools: ToolRequest | None
+    n: int
     logprobs: bool
     stream: bool
     include_usage: bool
@@ -38,7 +39,6 @@ class ChatRequest:
             ValidationError: a field of the wrong type, or one that isn't served.
             ToolError: tools that can't be called.
         """
-        _refuse_unserved(fields)
         fields.require("messages")
         messages = tuple(
             read_message(JsonFields.of(message, f"messages[{index}]"))
@@ -55,7 +55,7 @@ class ChatRequest:
         tools = ToolRequest.of(fields)
         if tools and parameters.grammar:
             raise ValidationError("`response_format` and `tools` can't go together")
-        return cls(messages, parameters, tools, logprobs, stream, include_usage)
+        return cls(messages, parameters, tools, _n(fields), logprobs, stream, include_usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class CompletionRequest:
 
     prompts: tuple[str, ...]
     parameters: GenerateParameters
+    n: int
     stream: bool
     include_usage: bool
 
@@ -79,18 +80,16 @@ class CompletionRequest:
             raise SuffixNotSupportedError(
                 "Suffix is not supported and can be achieved by preprocessing the prompt."
             )
-        _refuse_unserved(fields)
         fields.require("prompt")
         prompts = fields.texts("prompt")
         if not prompts:
             raise ValidationError("`prompt` must hold at least one text")
         stream, include_usage = _streaming(fields)
-        return cls(prompts, _sampling_parameters(fields), stream, include_usage)
+        return cls(prompts, _sampling_parameters(fields), _n(fields), stream, include_usage)
 
 
-def _refuse_unserved(fields: JsonFields) -> None:
-    if (fields.integer("n") or 1) != 1:
-        raise ValidationError("`n` must be 1: one answer a request")
+def _n(fields: JsonFields) -> int:
+    return fields.integer("n", lowest=1) or 1
 
 
 def _sampling_parameters(fields: JsonFields) -> GenerateParameters:

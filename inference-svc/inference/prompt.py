@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
+from inference.answers_together import siblings
 from inference.engine.grammar import CompiledGrammar, GrammarAfter, GrammarCompiler, GrammarSource
 from inference.engine.port import GenerationRequest
 from inference.errors import TemplateError, ToolError, ValidationError
@@ -78,8 +79,10 @@ def chat_prompt(chat: ChatRequest, model: LoadedModel) -> str:
     return model.chat_template.render(chat.messages, chat.tools.tools if chat.tools else ())
 
 
-async def chat_request(chat: ChatRequest, model: LoadedModel) -> AskedChat:
-    """The like of `engine_request` for a chat; a grammar is for the answer, not for the reasoning.
+async def chat_requests(chat: ChatRequest, model: LoadedModel) -> list[AskedChat]:
+    """The like of `engine_request` for the `n` answers to a chat.
+
+    A grammar is for the answer, not for the reasoning.
 
     Raises:
         ValidationError: as there.
@@ -93,10 +96,16 @@ async def chat_request(chat: ChatRequest, model: LoadedModel) -> AskedChat:
     reasoning = ReasoningSplit.after(request.prompt_ids, model.tokenizer)
     if reasoning and reasoning.inside and request.grammar:
         request = replace(request, grammar=GrammarAfter(request.grammar, reasoning.closing))
-    tools = None
-    if asked:
-        tools = ToolCallReader(_tool_format(model), asked.parameters.keys(), parallel=asked.parallel)
-    return AskedChat(request, reasoning, tools)
+    return [
+        AskedChat(
+            sibling,
+            replace(reasoning) if reasoning else None,
+            ToolCallReader(_tool_format(model), asked.parameters.keys(), parallel=asked.parallel)
+            if asked
+            else None,
+        )
+        for sibling in siblings(request, chat.n)
+    ]
 
 
 def _tool_format(model: LoadedModel) -> ToolFormat:

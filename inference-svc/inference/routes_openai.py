@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from inference import __version__
-from inference.errors import BatchSizeExceededError
-from inference.generation import GeneratedToken, Generation, together
+from inference.answers_together import check_answers, interleaved, siblings, together
+from inference.generation import GeneratedToken, Generation
 from inference.http import EventStream, event_stream, json_answer, read_fields
 from inference.openai_answers import (
     AnswerFrame,
@@ -21,8 +20,7 @@ from inference.openai_answers import (
     finish_reason,
 )
 from inference.openai_requests import ChatRequest, CompletionRequest
-from inference.parameters import GenerateParameters
-from inference.prompt import chat_prompt, chat_request, engine_request, tokenize
+from inference.prompt import chat_prompt, chat_requests, engine_request, tokenize
 from inference.routes_tgi import encoding_json
 from inference.serving import LoadedModel, Serving
 
@@ -43,46 +41,46 @@ class OpenAiRoutes:
         ]
 
     async def chat_completions(self, request: web.Request) -> web.StreamResponse:
-        """One assistant message, whole or streamed."""
+        """`n` messages of the assistant, whole or streamed side by side."""
         self.serving.metrics.request()
         arrived_s = self.serving.clock()
         chat = ChatRequest.of(await read_fields(request))
-        with self.serving.admit() as model:
-            asked = await chat_request(chat, model)
-            generation = self.serving.generation(
-                model, asked.request, chat.parameters.stop, arrived_s, asked.reasoning, asked.tools
-            )
+        check_answers(chat.n, self.serving.model().limits)
+        with self.serving.admit(chat.n) as model:
+            generations = [
+                self.serving.generation(
+                    model, asked.request, chat.parameters.stop, arrived_s, asked.reasoning, asked.tools
+                )
+                for asked in await chat_requests(chat, model)
+            ]
             frame = _frame("chat.completion", model)
             if chat.stream:
-                return await self._stream_chat(request, chat, generation, frame)
-            tokens = await generation.complete()
-        choice = chat_choice(tokens, logprobs=chat.logprobs)
-        return json_answer(frame.json([choice], _read(generation) + _written(tokens), chunk=False))
+                return await self._stream_chat(request, chat, generations, frame)
+            answers = await together(generation.complete() for generation in generations)
+        choices = [chat_choice(index, tokens, logprobs=chat.logprobs) for index, tokens in enumerate(answers)]
+        usage = sum(map(_written, answers), _read(generations))
+        return json_answer(frame.json(choices, usage, chunk=False))
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
-        """Each prompt continued; several prompts give several choices."""
+        """Each prompt continued `n` times, whole or streamed side by side; choices go prompt by prompt."""
         self.serving.metrics.request()
         arrived_s = self.serving.clock()
         completion = CompletionRequest.of(await read_fields(request))
-        largest = self.serving.model().limits.max_client_batch_size
-        if len(completion.prompts) > largest:
-            raise BatchSizeExceededError(
-                f"Number of prompts exceeds the maximum allowed batch size of {largest}"
-            )
-        with self.serving.admit(len(completion.prompts)) as model:
-            generations = [
-                await self._generation(model, prompt, completion.parameters, arrived_s)
-                for prompt in completion.prompts
+        answers_wanted = len(completion.prompts) * completion.n
+        check_answers(answers_wanted, self.serving.model().limits)
+        with self.serving.admit(answers_wanted) as model:
+            groups = [
+                await self._generations(model, prompt, completion, arrived_s) for prompt in completion.prompts
             ]
             frame = _frame("text_completion", model)
             if completion.stream:
-                return await self._stream_completions(request, completion, generations, frame)
-            answers = await together(generation.complete() for generation in generations)
+                return await self._stream_completions(request, completion, groups, frame)
+            answers = await together(generation.complete() for group in groups for generation in group)
         choices = [
             completion_choice(index, "".join(token.released for token in tokens), finish_reason(tokens[-1]))
             for index, tokens in enumerate(answers)
         ]
-        usages = [*map(_read, generations), *map(_written, answers)]
+        usages = [*map(_read, groups), *map(_written, answers)]
         return json_answer(frame.json(choices, sum(usages, Usage()), chunk=False))
 
     async def chat_tokenize(self, request: web.Request) -> web.StreamResponse:
@@ -99,47 +97,50 @@ class OpenAiRoutes:
         model = {"id": name, "object": "model", "created": 0, "owned_by": name}
         return json_answer({"object": "list", "data": [model]})
 
-    async def _generation(
-        self, model: LoadedModel, prompt: str, parameters: GenerateParameters, arrived_s: float
-    ) -> Generation:
-        request = await engine_request(prompt, parameters, model, add_special_tokens=True)
-        return self.serving.generation(model, request, parameters.stop, arrived_s)
+    async def _generations(
+        self, model: LoadedModel, prompt: str, completion: CompletionRequest, arrived_s: float
+    ) -> list[Generation]:
+        request = await engine_request(prompt, completion.parameters, model, add_special_tokens=True)
+        return [
+            self.serving.generation(model, sibling, completion.parameters.stop, arrived_s)
+            for sibling in siblings(request, completion.n)
+        ]
 
     async def _stream_chat(
-        self, request: web.Request, chat: ChatRequest, generation: Generation, frame: AnswerFrame
+        self, request: web.Request, chat: ChatRequest, generations: list[Generation], frame: AnswerFrame
     ) -> web.StreamResponse:
         async with event_stream(request, self.serving.metrics, openai=True, headers={}) as (stream, response):
             written = Usage()
-            async with aclosing(_released(generation)) as groups:
-                async for tokens in groups:
-                    first = not written.completion_tokens
-                    choice = chat_chunk_choice(tokens, first=first, logprobs=chat.logprobs)
+            begun: set[int] = set()
+            async with aclosing(interleaved(generations)) as groups:
+                async for index, tokens in groups:
+                    first = index not in begun
+                    begun.add(index)
+                    choice = chat_chunk_choice(index, tokens, first=first, logprobs=chat.logprobs)
                     await stream.send(frame.json([choice], None, chunk=True))
                     written += _written(tokens)
             if chat.include_usage:
-                await _send_usage(stream, frame, _read(generation) + written)
+                await _send_usage(stream, frame, _read(generations) + written)
         return response
 
     async def _stream_completions(
         self,
         request: web.Request,
         completion: CompletionRequest,
-        generations: list[Generation],
+        prompts: list[list[Generation]],
         frame: AnswerFrame,
     ) -> web.StreamResponse:
-        """Stream the prompts' answers one after the other; each chunk bears its prompt's index."""
         async with event_stream(request, self.serving.metrics, openai=True, headers={}) as (stream, response):
             usage = Usage()
-            for index, generation in enumerate(generations):
-                async with aclosing(_released(generation)) as groups:
-                    async for tokens in groups:
-                        text = "".join(token.released for token in tokens)
-                        choice = completion_choice(index, text, finish_reason(tokens[-1]))
-                        await stream.send(frame.json([choice], None, chunk=True))
-                        usage += _written(tokens)
-                usage += _read(generation)
+            generations = [generation for group in prompts for generation in group]
+            async with aclosing(interleaved(generations)) as groups:
+                async for index, tokens in groups:
+                    text = "".join(token.released for token in tokens)
+                    choice = completion_choice(index, text, finish_reason(tokens[-1]))
+                    await stream.send(frame.json([choice], None, chunk=True))
+                    usage += _written(tokens)
             if completion.include_usage:
-                await _send_usage(stream, frame, usage)
+                await _send_usage(stream, frame, sum(map(_read, prompts), usage))
         return response
 
 
@@ -147,8 +148,10 @@ def _frame(kind: str, model: LoadedModel) -> AnswerFrame:
     return AnswerFrame(kind, model.name, f"{__version__}-{model.engine.description.engine}")
 
 
-def _read(generation: Generation) -> Usage:
-    return Usage(prompt_tokens=generation.prompt_tokens, cached_tokens=generation.cached_tokens)
+def _read(generations: list[Generation]) -> Usage:
+    """Of the answers to one prompt: it was read once, and what they found of one another isn't cached."""
+    cached = min(generation.cached_tokens for generation in generations)
+    return Usage(prompt_tokens=generations[0].prompt_tokens, cached_tokens=cached)
 
 
 def _written(tokens: list[GeneratedToken]) -> Usage:
@@ -158,14 +161,3 @@ def _written(tokens: list[GeneratedToken]) -> Usage:
 
 async def _send_usage(stream: EventStream, frame: AnswerFrame, usage: Usage) -> None:
     await stream.send(frame.json([], usage, chunk=True))
-
-
-async def _released(generation: Generation) -> AsyncGenerator[list[GeneratedToken], None]:
-    """Tokens in groups that bring something: those that show nothing yet wait for the next that does."""
-    waiting: list[GeneratedToken] = []
-    async with aclosing(generation.tokens()) as tokens:
-        async for token in tokens:
-            waiting.append(token)
-            if token.released or token.calls or token.end:
-                yield waiting
-                waiting = []

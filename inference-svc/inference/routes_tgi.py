@@ -13,8 +13,9 @@ from typing import Any
 
 from aiohttp import web
 
+from inference.answers_together import together
 from inference.errors import ValidationError
-from inference.generation import AlternativeToken, End, GeneratedToken, Generation, together
+from inference.generation import AlternativeToken, End, GeneratedToken, Generation
 from inference.http import event_stream, json_answer, read_fields
 from inference.json_fields import JsonFields
 from inference.parameters import GenerateParameters

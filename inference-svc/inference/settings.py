@@ -91,7 +91,7 @@ _OPTIONS = (
     _Option("MAX_BEST_OF", "2", "largest `best_of`"),
     _Option("MAX_STOP_SEQUENCES", "4", "most `stop` sequences a request"),
     _Option("MAX_TOP_N_TOKENS", "5", "largest `top_n_tokens` and `top_logprobs`"),
-    _Option("MAX_CLIENT_BATCH_SIZE", "4", "most prompts in one /v1/completions"),
+    _Option("MAX_CLIENT_BATCH_SIZE", "4", "most answers of one request: its prompts times `n`"),
     _Option("PAYLOAD_LIMIT", "2000000", "largest request body in bytes"),
     _Option("LOG_LEVEL", "info", ", ".join(LOG_LEVELS)),
 )

@@ -137,7 +137,8 @@ async def test_a_last_message_of_the_assistant_is_continued() -> None:
             "validation",
             "image modality is not supported",
         ),
-        ({"n": 2}, "validation", "`n` must be 1"),
+        ({"n": 0}, "validation", "`n` must be an integer from 1"),
+        ({"n": 3}, "batch size exceeded", "prompts times `n` exceeds the maximum allowed batch size of 2"),
         ({"top_logprobs": 2}, "validation", "`top_logprobs` needs `logprobs`"),
         (
             {"logprobs": True, "top_logprobs": 9},
@@ -205,6 +206,7 @@ async def test_several_prompts_give_several_choices_and_one_usage() -> None:
     [
         ({"prompt": "a", "suffix": "b"}, "suffix not supported"),
         ({"prompt": ["a", "b", "c"]}, "batch size exceeded"),
+        ({"prompt": ["a", "b"], "n": 2}, "batch size exceeded"),
         ({"prompt": []}, "validation"),
         ({}, "validation"),
     ],

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
+from inference.answers_together import together
 from inference.engine.port import Sampling
 from inference.errors import GenerationFailedError
-from inference.generation import together
 from tests.byte_tokenizer import END
 from tests.service import fake_model, running
 
