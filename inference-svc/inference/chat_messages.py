@@ -8,10 +8,30 @@ from typing import Any
 from inference.errors import ValidationError
 from inference.json_fields import JsonFields
 
-_PASSED_ON = ("name", "tool_call_id", "reasoning_content")
+_PASSED_ON = ("name", "tool_call_id")
 
 
-def read_message(fields: JsonFields) -> dict[str, Any]:
+def read_messages(fields: JsonFields) -> tuple[dict[str, Any], ...]:
+    """A request's messages.
+
+    Raises:
+        ValidationError: none, one that can't be read, or a `prefix` that isn't the assistant's last message.
+    """
+    fields.require("messages")
+    messages = tuple(
+        _message(JsonFields.of(message, fields.name(f"messages[{index}]")))
+        for index, message in enumerate(fields.array("messages"))
+    )
+    if not messages:
+        raise ValidationError("`messages` must hold at least one message")
+    for index, message in enumerate(messages):
+        if message.get("prefix") and (index + 1 < len(messages) or message["role"] != "assistant"):
+            name = fields.name(f"messages[{index}].prefix")
+            raise ValidationError(f"`{name}` is for the last message, where it is the assistant's")
+    return messages
+
+
+def _message(fields: JsonFields) -> dict[str, Any]:
     """A message as chat templates know it: content is text, and there is no role `developer`.
 
     Raises:
@@ -24,6 +44,10 @@ def read_message(fields: JsonFields) -> dict[str, Any]:
         "content": _content(fields),
     }
     message |= {name: fields.values[name] for name in _PASSED_ON if fields.has(name)}
+    if fields.has("reasoning_content"):
+        message["reasoning_content"] = fields.text("reasoning_content")
+    if fields.flag("prefix"):
+        message["prefix"] = True
     calls = fields.array("tool_calls")
     if calls:
         message["tool_calls"] = [

@@ -21,10 +21,12 @@ import jinja2.parser
 import jinja2.sandbox
 import orjson
 
+from inference.continuation import Continuation
 from inference.errors import TemplateError
 from inference.tool_formats import ToolFormat, tool_format_of
 
 Message = Mapping[str, Any]
+_HERE = "\ue000"  # where the model goes on: of Unicode's private use, so that no template knows it
 _TAKES_OBJECTS = re.compile(r"\barguments['\"\]]*\s*\|\s*(tojson|items|dictsort)")
 _TELLS_NULL = re.compile(r"\bcontent['\"\]]*\s+is\s+(not\s+)?none", re.IGNORECASE)
 
@@ -81,19 +83,28 @@ class ChatTemplate:
         Raises:
             TemplateError: the template refuses these messages.
         """
-        continued = messages[-1].get("content") if messages and messages[-1]["role"] == "assistant" else ""
+        continued = Continuation.of(messages)
+        if continued is None:
+            return self._filled(messages, tools, asking=True)
+        if continued.reasoning is not None:
+            return continued.after(self._filled(messages[:-1], tools, asking=True))
+        last = {**messages[-1], "content": continued.content + _HERE}
+        return self._filled([*messages[:-1], last], tools, asking=False).partition(_HERE)[0]
+
+    def _filled(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, asking: bool
+    ) -> str:
         try:
-            text = self._template.render(
+            return self._template.render(
                 messages=[self._as_known(message) for message in messages],
                 tools=list(tools) or None,
-                add_generation_prompt=not continued,
+                add_generation_prompt=asking,
                 **self._special_tokens,
             )
         except _RefusedError as error:
             raise TemplateError(f"the model's chat template refuses these messages: {error}") from error
         except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise TemplateError("the model's chat template can't be filled with these messages") from error
-        return _until(text, continued) if continued else text
 
     def _as_known(self, message: Message) -> Message:
         """A message with calls as this template reads it.
@@ -117,14 +128,6 @@ def _with_object(call: Mapping[str, Any]) -> Mapping[str, Any]:
     except ValueError:
         return call
     return {**call, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else call
-
-
-def _until(text: str, last_content: str) -> str:
-    """Cut what the template puts after the last message, so that the model goes on inside it."""
-    for content in (last_content, last_content.strip()):  # templates may trim
-        if content and content in text:
-            return text[: text.rindex(content) + len(content)]
-    return text
 
 
 def _token_text(value: object) -> str | None:

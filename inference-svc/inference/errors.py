@@ -86,7 +86,7 @@ class ValidationError(InferenceError):
 
 
 class SuffixNotSupportedError(ValidationError):
-    """`suffix` on `/v1/completions`."""
+    """`suffix` on `/v1/completions`, of a model that can't fill in."""
 
     error_type = "suffix not supported"
     prefix = ""

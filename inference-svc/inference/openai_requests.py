@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inference.chat_messages import read_message
+from inference.chat_messages import read_messages
 from inference.engine.grammar import GrammarKind, GrammarSource
-from inference.errors import SuffixNotSupportedError, ValidationError
+from inference.errors import ValidationError
 from inference.json_fields import U64_MAX, JsonFields
 from inference.parameters import GenerateParameters, read_grammar, schema_grammar
 from inference.tool_requests import ToolRequest
@@ -39,13 +39,7 @@ class ChatRequest:
             ValidationError: a field of the wrong type, or one that isn't served.
             ToolError: tools that can't be called.
         """
-        fields.require("messages")
-        messages = tuple(
-            read_message(JsonFields.of(message, f"messages[{index}]"))
-            for index, message in enumerate(fields.array("messages"))
-        )
-        if not messages:
-            raise ValidationError("`messages` must hold at least one message")
+        messages = read_messages(fields)
         logprobs = fields.flag("logprobs")
         top_logprobs = fields.integer("top_logprobs")
         if top_logprobs and not logprobs:
@@ -63,6 +57,7 @@ class CompletionRequest:
     """`POST /v1/completions`."""
 
     prompts: tuple[str, ...]
+    suffix: str
     parameters: GenerateParameters
     n: int
     stream: bool
@@ -74,18 +69,20 @@ class CompletionRequest:
 
         Raises:
             ValidationError: a field of the wrong type, or one that isn't served.
-            SuffixNotSupportedError: `suffix`.
         """
-        if fields.has("suffix"):
-            raise SuffixNotSupportedError(
-                "Suffix is not supported and can be achieved by preprocessing the prompt."
-            )
         fields.require("prompt")
         prompts = fields.texts("prompt")
         if not prompts:
             raise ValidationError("`prompt` must hold at least one text")
         stream, include_usage = _streaming(fields)
-        return cls(prompts, _sampling_parameters(fields), _n(fields), stream, include_usage)
+        return cls(
+            prompts,
+            fields.text("suffix") or "",
+            _sampling_parameters(fields),
+            _n(fields),
+            stream,
+            include_usage,
+        )
 
 
 def _n(fields: JsonFields) -> int:

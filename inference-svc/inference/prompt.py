@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from inference.answers_together import siblings
+from inference.continuation import Continuation
 from inference.engine.grammar import CompiledGrammar, GrammarAfter, GrammarCompiler, GrammarSource
 from inference.engine.port import GenerationRequest
 from inference.errors import TemplateError, ToolError, ValidationError
@@ -93,7 +94,10 @@ async def chat_requests(chat: ChatRequest, model: LoadedModel) -> list[AskedChat
     if asked and asked.forced:
         parameters = replace(parameters, grammar=asked.grammar(_tool_format(model), model.tokenizer.token_id))
     request = await engine_request(chat_prompt(chat, model), parameters, model, add_special_tokens=False)
-    reasoning = ReasoningSplit.after(request.prompt_ids, model.tokenizer)
+    continued = Continuation.of(chat.messages)
+    reasoning = ReasoningSplit.after(
+        request.prompt_ids, model.tokenizer, continued=continued is not None and continued.is_thinking
+    )
     if reasoning and reasoning.inside and request.grammar:
         request = replace(request, grammar=GrammarAfter(request.grammar, reasoning.closing))
     return [

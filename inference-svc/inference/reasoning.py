@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from inference.tokenizer import TextTokenizer
 
-_OPENING, _CLOSING = "<think>", "</think>"
+OPENING, CLOSING = "<think>", "</think>"
 
 
 @dataclass(slots=True)
@@ -23,27 +23,29 @@ class ReasoningSplit:
         opening: the id of `<think>`.
         closing: the id of `</think>`.
         inside: whether the next token belongs to the reasoning.
+        at_start: whether nothing was written of this part yet.
     """
 
     opening: int
     closing: int
     inside: bool
-    _at_start: bool = False
-
-    def __post_init__(self) -> None:
-        self._at_start = self.inside
+    at_start: bool
 
     @classmethod
-    def after(cls, prompt_ids: Sequence[int], tokenizer: TextTokenizer) -> ReasoningSplit | None:
+    def after(
+        cls, prompt_ids: Sequence[int], tokenizer: TextTokenizer, *, continued: bool = False
+    ) -> ReasoningSplit | None:
         """For the answer to a prompt; None where the tokenizer has no such marks.
 
-        The prompt has opened the reasoning where it ends with the opening mark, or with blanks behind it.
+        The prompt has opened the reasoning where it ends with the opening mark, or with blanks behind it; or
+        it is `continued`, as the caller says.
         """
-        opening, closing = tokenizer.token_id(_OPENING), tokenizer.token_id(_CLOSING)
+        opening, closing = tokenizer.token_id(OPENING), tokenizer.token_id(CLOSING)
         if opening is None or closing is None:
             return None
         written = (token_id for token_id in reversed(prompt_ids) if tokenizer.token_text(token_id).strip())
-        return cls(opening, closing, inside=next(written, None) == opening)
+        opened = next(written, None) == opening
+        return cls(opening, closing, inside=opened or continued, at_start=opened)
 
     def is_mark(self, token_id: int) -> bool:
         """Whether this token ends the part that is being written."""
@@ -51,11 +53,11 @@ class ReasoningSplit:
 
     def show(self, text: str) -> str:
         """Text of the present part as it may be shown."""
-        if self._at_start:
+        if self.at_start:
             text = text.lstrip()
-            self._at_start = not text
+            self.at_start = not text
         return text
 
     def turn(self) -> None:
         """Go on to the other part."""
-        self.inside, self._at_start = not self.inside, True
+        self.inside, self.at_start = not self.inside, True

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from inference import __version__
 from inference.answers_together import check_answers, interleaved, siblings, together
+from inference.fill_in import fill_in_prompt
 from inference.generation import GeneratedToken, Generation
 from inference.http import EventStream, event_stream, json_answer, read_fields
 from inference.openai_answers import (
@@ -62,7 +63,7 @@ class OpenAiRoutes:
         return json_answer(frame.json(choices, usage, chunk=False))
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
-        """Each prompt continued `n` times, whole or streamed side by side; choices go prompt by prompt."""
+        """Each prompt continued, or its gap filled, `n` times; choices go prompt by prompt."""
         self.serving.metrics.request()
         arrived_s = self.serving.clock()
         completion = CompletionRequest.of(await read_fields(request))
@@ -100,6 +101,8 @@ class OpenAiRoutes:
     async def _generations(
         self, model: LoadedModel, prompt: str, completion: CompletionRequest, arrived_s: float
     ) -> list[Generation]:
+        if completion.suffix:
+            prompt = fill_in_prompt(prompt, completion.suffix, model.tokenizer)
         request = await engine_request(prompt, completion.parameters, model, add_special_tokens=True)
         return [
             self.serving.generation(model, sibling, completion.parameters.stop, arrived_s)

@@ -121,7 +121,12 @@ def test_a_template_that_closes_the_last_message_is_cut_where_the_message_is_con
         "{% for message in messages %}<{{ message.role }}>{{ message.content | trim }}<end>\n{% endfor %}"
     )
     messages = [{"role": "user", "content": "one"}, {"role": "assistant", "content": " one, two "}]
-    assert rendered(source, messages) == "<user>one<end>\n<assistant>one, two"
+    assert rendered(source, messages) == "<user>one<end>\n<assistant>one, two "
+
+
+def test_a_beginning_that_also_stands_in_the_closing_of_the_message_is_not_taken_for_it() -> None:
+    source = "{% for message in messages %}{{ message.content }}<|im_end|>{% endfor %}"
+    assert rendered(source, [*HI, {"role": "assistant", "content": "e"}]) == "<hi> & é<|im_end|>e"
 
 
 def test_the_template_is_found_in_its_own_file_or_in_the_configuration(tmp_path: Path) -> None:
