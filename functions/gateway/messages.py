@@ -8,6 +8,7 @@ from functions.gateway.rules import array, invalid, missing, one_of, record, tex
 
 MOST_MESSAGES = 100_000
 
+_INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio", "reasoning_content")
 _PLAIN_ROLES = ("system", "developer", "user")
 _ROLE = one_of("system", "developer", "user", "assistant", "tool", "function")
 
@@ -43,7 +44,7 @@ def _message(param: str, message: Any) -> None:
         _content(f"{param}.content", content)
     elif role != "assistant":
         raise missing(f"{param}.content")
-    elif not any(message.get(other) for other in ("tool_calls", "function_call", "refusal", "audio")):
+    elif not any(message.get(other) for other in _INSTEAD_OF_CONTENT):
         raise invalid(f"{param}.content", "an assistant's message needs content, or tool calls, or a refusal")
     if role == "tool":
         if "tool_call_id" not in message:

@@ -27,7 +27,14 @@ _CODES = {
     "internal_error": None,
     "bad_gateway": "upstream_error",
 }
-_REFUSED_BY_MODEL = {"validation", "template_error", "tool_error", "invalid_request_error", "badrequesterror"}
+_REFUSED_BY_MODEL = {
+    "validation",
+    "batch size exceeded",
+    "template_error",
+    "tool_error",
+    "invalid_request_error",
+    "badrequesterror",
+}
 _UNAVAILABLE = (503, "The server is overloaded or not ready yet; try again.", "unavailable")
 _BY_STATUS = {
     404: (404, "The model service doesn't have this model.", "model_not_found"),

@@ -44,6 +44,7 @@ TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": {"
         {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [CALL]}]},
         {"messages": [USER, {"role": "assistant", "tool_calls": [CALL]}]},
         {"messages": [USER, {"role": "assistant", "content": "", "reasoning_content": "", "prefix": True}]},
+        {"messages": [USER, {"role": "assistant", "reasoning_content": "hm, ", "prefix": True}]},
         {"messages": [{"role": "tool", "content": "22", "tool_call_id": "call_1"}]},
     ],
 )

@@ -217,6 +217,8 @@ async def test_an_error_of_the_model_service_is_told_in_openai_s_form(
     ("body", "passed"),
     [
         ({"error": "`inputs` must have less than 10 tokens", "error_type": "validation"}, True),
+        ({"error": "too many answers of tokens", "error_type": "batch size exceeded"}, True),
+        ({"error": "Tool error: no tokens for tools", "error_type": "tool_error"}, True),
         ({"error": {"message": "too many tokens", "type": "BadRequestError", "code": 400}}, True),
         ({"error": {"message": "too many tokens", "type": "invalid_request_error", "param": "n"}}, True),
         ({"error": "password is hunter2 tokens", "error_type": "internal"}, False),
