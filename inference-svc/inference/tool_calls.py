@@ -108,7 +108,7 @@ class ToolCallReader:
             return False
         body = self._held[len(closing and self._format.opening) : end if end >= 0 else None]
         calls = [] if head or too_long else _whole_calls(body, self._names)
-        for name, arguments in calls:
+        for name, arguments in calls if self._parallel else calls[:1]:
             self._begin(name)
             self._reading.calls.append(CallPiece(self._index, arguments))
         taken = len(self._format.opening)

@@ -116,3 +116,8 @@ def test_one_call_is_enough_where_they_may_not_be_parallel() -> None:
     assert not reader.is_done
     reader.push("1}")
     assert reader.is_done
+
+
+def test_a_list_of_calls_is_one_call_where_they_may_not_be_parallel() -> None:
+    several = '<tool_call>[{"name": "sound"}, {"name": "dive-2"}]</tool_call>'
+    assert read(HERMES, [several], parallel=False) == ("", [("sound", "{}")])
