@@ -54,6 +54,12 @@ class Batcher:
         self._eos_token_ids = eos_token_ids
         self._generations: dict[Sequence, Generation] = {}
 
+    @property
+    def cache_used_bytes(self) -> int:
+        """Bytes of the blocks that sequences hold."""
+        pool = self._scheduler.pool
+        return (pool.blocks - pool.free) * (self._cache.nbytes // self._cache.blocks)
+
     def check(self, request: GenerationRequest) -> None:
         """Refuse what no step could compute.
 

@@ -54,11 +54,13 @@ class BatchingEngine:
         """Tell how busy the engine is at this moment."""
         began_s = self._step_began_s
         step_s = 0.0 if began_s is None else time.monotonic() - began_s
-        return EngineLoad(self._running, self._asked - self._running, step_s)
+        used_bytes = self._batcher.cache_used_bytes
+        return EngineLoad(self._running, self._asked - self._running, step_s, used_bytes)
 
     def close(self) -> None:
-        """Let the thread end after the step that it computes now."""
+        """End the thread, after the step that it computes now."""
         self._arrivals.put(None)
+        self._thread.join()
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent, None]:
         """Yield the events of one generation; closing the generator cancels it within one step.

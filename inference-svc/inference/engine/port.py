@@ -110,13 +110,18 @@ EngineEvent = Scheduled | Prefilled | Token
 
 @dataclass(frozen=True, slots=True)
 class EngineDescription:
-    """What is loaded, for `/info` and the line printed at start."""
+    """What is loaded, for `/info` and the line printed at start.
+
+    `cache_bytes` are those of all blocks, in use or not; 0 where the engine has no cache of its own.
+    """
 
     engine: str
     dtype: str
     device: str
     context_tokens: int
     dtype_reason: str
+    weight_bytes: int = 0
+    cache_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +129,13 @@ class EngineLoad:
     """How many requests generate now, and how many wait for their turn.
 
     `step_s`: since when the present step is being computed, in seconds; 0 between steps, and where an engine
-    doesn't tell.
+    doesn't tell. `cache_used_bytes`: of the blocks that requests hold; what is only remembered isn't counted.
     """
 
     running: int
     waiting: int
     step_s: float = 0.0
+    cache_used_bytes: int = 0
 
 
 class Engine(Protocol):
@@ -153,5 +159,5 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop after the running step; called once, when nothing generates any more."""
+        """Stop, and wait for the running step; called once, when nothing generates any more."""
         ...

@@ -51,8 +51,9 @@ class TransformersEngine:
         return EngineLoad(self._running, self._waiting)
 
     def close(self) -> None:
-        """Let the thread end after what it does now."""
+        """End the thread, after what it does now."""
         self._jobs.put(None)
+        self._thread.join()
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent, None]:
         """Yield the events of one generation; closing the generator cancels it within one step.

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from inference.engine.load import EngineOptions, load_engine
+from inference.engine.load import load_engine
+from inference.engine.options import EngineOptions
 from inference.engine.port import (
     Engine,
     FinishReason,

@@ -11,7 +11,8 @@ import orjson
 import pytest
 
 from inference.engine.grammar import GrammarAfter, GrammarCompiler, GrammarKind, GrammarSource
-from inference.engine.load import EngineOptions, load_engine
+from inference.engine.load import load_engine
+from inference.engine.options import EngineOptions
 from inference.engine.port import FinishReason, GenerationRequest, Sampling
 from tests.byte_tokenizer import END, ids_of, make_byte_tokenizer
 from tests.engine.test_engines import tokens_of

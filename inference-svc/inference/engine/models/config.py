@@ -38,6 +38,11 @@ class DenseShape:
     query_key_norm: bool
     rope: Rope
 
+    @property
+    def cache_numbers_per_token(self) -> int:
+        """Numbers that a token has in the cache, over all layers."""
+        return 2 * self.layers * self.kv_heads * self.head_dim
+
 
 @dataclass(frozen=True, slots=True)
 class ExpertsShape:
@@ -82,6 +87,11 @@ class LatentShape:
     interleaved: bool
     experts: ExpertsShape
     rope: Rope
+
+    @property
+    def cache_numbers_per_token(self) -> int:
+        """Numbers that a token has in the cache, over all layers."""
+        return self.layers * (self.latent + self.rope_dim)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -115,11 +115,6 @@ class DenseDecoder:
             source.kernels,
         )
 
-    @property
-    def cache_numbers_per_token(self) -> int:
-        """Numbers that a token has in the cache, over all layers."""
-        return 2 * self.shape.layers * self.shape.kv_heads * self.shape.head_dim
-
     def new_cache(self, blocks: int, block_tokens: int, like: Tensor) -> PagedCache:
         """An empty cache on the device and in the number format of `like`."""
         shape = self.shape

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,10 +13,17 @@ from torch import Tensor
 
 from inference.engine.batch import Batch, KVCache, ModelSpec
 from inference.engine.models.cache import PagedCache
-from inference.engine.models.config import UnsupportedArchitecture, dense_shape, latent_shape, read_config
+from inference.engine.models.config import (
+    DenseShape,
+    LatentShape,
+    UnsupportedArchitecture,
+    dense_shape,
+    latent_shape,
+    read_config,
+)
 from inference.engine.models.dense import DenseDecoder
 from inference.engine.models.latent import LatentDecoder
-from inference.engine.models.source import CheckpointSource, WeightSource
+from inference.engine.models.source import CheckpointSource, Progress, WeightSource, ignore_progress
 from inference.engine.models.weights import CheckpointWeights
 from inference.engine.number_format import cpu_instructions
 from inference.engine.operators.choice import choose_kernels
@@ -24,11 +32,6 @@ from inference.engine.operators.packing import choose_packing
 
 class Network(Protocol):
     """An architecture with its weights."""
-
-    @property
-    def cache_numbers_per_token(self) -> int:
-        """Numbers that a token has in the cache, over all layers."""
-        ...
 
     def new_cache(self, blocks: int, block_tokens: int, like: Tensor) -> PagedCache:
         """An empty cache on the device and in the number format of `like`."""
@@ -39,35 +42,14 @@ class Network(Protocol):
         ...
 
 
-class Build(Protocol):
-    """Makes an architecture of a checkpoint's configuration and weights."""
+ShapeOf = Callable[[Mapping[str, Any]], DenseShape | LatentShape]
 
-    def __call__(self, config: Mapping[str, Any], source: WeightSource, device: torch.device) -> Network:
-        """The network."""
-        ...
-
-
-def _dense(*, query_key_norm: bool) -> Build:
-    def build(config: Mapping[str, Any], source: WeightSource, device: torch.device) -> Network:
-        shape = dense_shape(config, query_key_norm=query_key_norm)
-        return DenseDecoder.load(source, shape, device)
-
-    return build
-
-
-def _latent(version: int) -> Build:
-    def build(config: Mapping[str, Any], source: WeightSource, device: torch.device) -> Network:
-        return LatentDecoder.load(source, latent_shape(config, version=version), device)
-
-    return build
-
-
-ARCHITECTURES: Mapping[str, Build] = {
-    "LlamaForCausalLM": _dense(query_key_norm=False),
-    "Qwen2ForCausalLM": _dense(query_key_norm=False),
-    "Qwen3ForCausalLM": _dense(query_key_norm=True),
-    "DeepseekV2ForCausalLM": _latent(2),
-    "DeepseekV3ForCausalLM": _latent(3),
+ARCHITECTURES: Mapping[str, ShapeOf] = {
+    "LlamaForCausalLM": partial(dense_shape, query_key_norm=False),
+    "Qwen2ForCausalLM": partial(dense_shape, query_key_norm=False),
+    "Qwen3ForCausalLM": partial(dense_shape, query_key_norm=True),
+    "DeepseekV2ForCausalLM": partial(latent_shape, version=2),
+    "DeepseekV3ForCausalLM": partial(latent_shape, version=3),
 }
 """What this engine computes itself, by the name in a checkpoint's `architectures`."""
 
@@ -82,6 +64,7 @@ class LoadOptions:
         packing: of the weights (`operators.packing`); `auto` chooses by the machine.
         kernels: of the steps beside the products (`operators.choice`); `auto` chooses by the machine.
         quantization: of a GGUF file's blocks, one of `quantization.packing.MODES`.
+        progress: told the bytes of weights in memory, again and again.
     """
 
     dtype: str = "float32"
@@ -89,6 +72,7 @@ class LoadOptions:
     packing: str = "auto"
     kernels: str = "auto"
     quantization: str = "auto"
+    progress: Progress = ignore_progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +113,19 @@ def load_model(folder: Path, options: LoadOptions) -> LoadedNetwork:
         ValueError: a tensor is missing or of another shape, or an option isn't right here.
     """
     config = read_config(folder)
-    name, build = _architecture(config)
+    name, shape = shape_of(config)
     dtype, device = getattr(torch, options.dtype), torch.device(options.device)
     packing = choose_packing(dtype, device, options.packing)
     kernels, why = choose_kernels(options.kernels, dtype, device, cpu_instructions())
-    source = CheckpointSource(CheckpointWeights(folder), packing.pack, dtype, device, kernels)
-    network = build(config, source, device)
+    source = CheckpointSource(
+        CheckpointWeights(folder), packing.pack, dtype, device, kernels, options.progress
+    )
+    network = _network(source, shape, device)
     return LoadedNetwork(
         ModelSpec(
             architecture=name,
             layers=int(config["num_hidden_layers"]),
-            cache_bytes_per_token=network.cache_numbers_per_token * dtype.itemsize,
+            cache_bytes_per_token=shape.cache_numbers_per_token * dtype.itemsize,
             vocabulary_tokens=int(config["vocab_size"]),
             context_tokens=int(config["max_position_embeddings"]),
             dtype=dtype,
@@ -151,11 +137,22 @@ def load_model(folder: Path, options: LoadOptions) -> LoadedNetwork:
     )
 
 
-def _architecture(config: Mapping[str, Any]) -> tuple[str, Build]:
+def _network(source: WeightSource, shape: DenseShape | LatentShape, device: torch.device) -> Network:
+    if isinstance(shape, DenseShape):
+        return DenseDecoder.load(source, shape, device)
+    return LatentDecoder.load(source, shape, device)
+
+
+def shape_of(config: Mapping[str, Any]) -> tuple[str, DenseShape | LatentShape]:
+    """The architecture's name and its shape.
+
+    Raises:
+        UnsupportedArchitecture: this engine doesn't compute it.
+    """
     names = config.get("architectures") or ["unnamed"]
     for name in names:
-        if build := ARCHITECTURES.get(name):
-            return name, build
+        if shape := ARCHITECTURES.get(name):
+            return name, shape(config)
     raise UnsupportedArchitecture(
         f"this engine doesn't compute {names[0]}; it knows {', '.join(ARCHITECTURES)}"
     )

@@ -30,7 +30,7 @@ def load_gguf_model(path: Path, options: LoadOptions) -> LoadedNetwork:
     plain = choose_packing(torch.float32, device, options.packing)
     kernels, why = choose_kernels(options.kernels, torch.float32, device, cpu_instructions())
     packing = BlockPacking(plain, kernels, options.quantization)
-    source = GgufSource.open(path, packing)
+    source = GgufSource.open(path, packing, options.progress)
     config = source.config()
     shape = dense_shape(config, query_key_norm=config["model_type"] == "qwen3")
     network = DenseDecoder.load(source, shape, device)
@@ -38,7 +38,7 @@ def load_gguf_model(path: Path, options: LoadOptions) -> LoadedNetwork:
         ModelSpec(
             architecture=config["architectures"][0],
             layers=shape.layers,
-            cache_bytes_per_token=network.cache_numbers_per_token * torch.float32.itemsize,
+            cache_bytes_per_token=shape.cache_numbers_per_token * torch.float32.itemsize,
             vocabulary_tokens=shape.vocabulary_tokens,
             context_tokens=shape.context_tokens,
             dtype=torch.float32,

@@ -15,6 +15,11 @@ from inference.engine.operators.kernels import Kernels
 from inference.engine.operators.linear import Linear, Pack
 
 Reorder = Callable[[Tensor], Tensor]
+Progress = Callable[[int], None]
+
+
+def ignore_progress(_weight_bytes: int) -> None:
+    """For those who don't watch."""
 
 
 class Embedding(Protocol):
@@ -85,6 +90,7 @@ class CheckpointSource:
     dtype: torch.dtype
     device: torch.device
     kernels: Kernels
+    progress: Progress = ignore_progress
     nbytes: int = field(default=0, init=False)
 
     def __contains__(self, name: str) -> bool:
@@ -93,7 +99,7 @@ class CheckpointSource:
     def tensor(self, name: str, *shape: int) -> Tensor:
         """A small tensor in the number format computed in."""
         tensor = self.weights.take(name, *shape).to(self.device, self.dtype)
-        self.nbytes += tensor.nbytes
+        self._count(tensor.nbytes)
         return tensor
 
     def linear(
@@ -108,19 +114,23 @@ class CheckpointSource:
             self.weights.take(f"{name}.weight", size, inputs)
             for name, size in zip(names, outputs, strict=True)
         ]
-        weight = torch.cat([part.to(self.device, self.dtype) for part in parts])
+        weight = _joined([part.to(self.device, self.dtype) for part in parts])
         bias = self._biases(names, outputs)
         if reorder is not None:
             weight, bias = reorder(weight), None if bias is None else reorder(bias)
         linear = self.pack(weight, bias)
-        self.nbytes += linear.nbytes
+        self._count(linear.nbytes)
         return linear
 
     def embedding(self, name: str, tokens: int, hidden: int) -> TableEmbedding:
         """The table, left in the file on a CPU."""
         table = self.weights.take(name, tokens, hidden).to(self.device)
-        self.nbytes += table.nbytes
+        self._count(table.nbytes)
         return TableEmbedding(table, self.dtype)
+
+    def _count(self, nbytes: int) -> None:
+        self.nbytes += nbytes
+        self.progress(self.nbytes)
 
     def _biases(self, names: Sequence[str], outputs: Sequence[int]) -> Tensor | None:
         """All of the biases, or None where no matrix has one; a missing one among them is zero."""
@@ -134,3 +144,8 @@ class CheckpointSource:
                 for name, size in zip(names, outputs, strict=True)
             ]
         )
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Rows after rows; a single part stays where it is, which may be the mapped file."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import orjson
 from torch import Tensor
 
+_NUMBER_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # of the formats that models come in; others have 1
 INDEX = "model.safetensors.index.json"
 
 
@@ -38,6 +40,12 @@ class CheckpointWeights:
 
     def __contains__(self, name: str) -> bool:
         return name in self._files
+
+    def sizes(self) -> Iterator[tuple[str, int, int]]:
+        """Every tensor's name, its numbers, and the bytes of one; from the files' headers alone."""
+        for name, file in self._files.items():
+            part = file.get_slice(name)
+            yield name, math.prod(part.get_shape()), _NUMBER_BYTES.get(part.get_dtype(), 1)
 
     def take(self, name: str, *shape: int) -> Tensor:
         """A tensor in the file's number format, its memory still the file's.

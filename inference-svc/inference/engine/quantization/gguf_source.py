@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from inference.checkpoint.gguf_config import GgufModel
-from inference.engine.models.source import Reorder, TableEmbedding
+from inference.engine.models.source import Progress, Reorder, TableEmbedding, ignore_progress
 from inference.engine.operators.kernels import Kernels
 from inference.engine.operators.linear import Linear
 from inference.engine.quantization.blocks import EIGHT_BITS, FOUR_BITS
@@ -26,6 +26,7 @@ class GgufSource:
     model: GgufModel
     tensors: dict[str, Any]
     packing: BlockPacking
+    progress: Progress = ignore_progress
     nbytes: int = field(default=0, init=False)
 
     @property
@@ -34,7 +35,7 @@ class GgufSource:
         return self.packing.kernels
 
     @classmethod
-    def open(cls, path: Path, packing: BlockPacking) -> GgufSource:
+    def open(cls, path: Path, packing: BlockPacking, progress: Progress = ignore_progress) -> GgufSource:
         """Map the file.
 
         Raises:
@@ -49,7 +50,8 @@ class GgufSource:
         except (ValueError, IndexError) as error:
             raise ValueError(f"{path.name} is not a whole GGUF file") from error
         model = GgufModel({name: field.contents() for name, field in reader.fields.items()})
-        return cls(model, {model.tensor_name(tensor.name): tensor for tensor in reader.tensors}, packing)
+        tensors = {model.tensor_name(tensor.name): tensor for tensor in reader.tensors}
+        return cls(model, tensors, packing, progress)
 
     def __contains__(self, name: str) -> bool:
         return name in self.tensors
@@ -62,7 +64,7 @@ class GgufSource:
     def tensor(self, name: str, *shape: int) -> Tensor:
         """A small tensor, float32."""
         tensor = self._floats(name, shape)
-        self.nbytes += tensor.nbytes
+        self._count(tensor.nbytes)
         return tensor
 
     def linear(
@@ -81,14 +83,18 @@ class GgufSource:
             if reorder is not None:
                 weight, bias = reorder(weight), None if bias is None else reorder(bias)
             linear = self.packing.plain.pack(weight, bias)
-        self.nbytes += linear.nbytes
+        self._count(linear.nbytes)
         return linear
 
     def embedding(self, name: str, tokens: int, hidden: int) -> TableEmbedding:
         """The table in float16, three bits more than most tables have in the file."""
         table = self._floats(name, (tokens, hidden)).to(torch.float16)
-        self.nbytes += table.nbytes
+        self._count(table.nbytes)
         return TableEmbedding(table, torch.float32)
+
+    def _count(self, nbytes: int) -> None:
+        self.nbytes += nbytes
+        self.progress(self.nbytes)
 
     def _floats(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """A tensor unpacked, float32, in transformers' order."""

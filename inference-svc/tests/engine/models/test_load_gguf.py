@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from inference.checkpoint.gguf_convert import convert_gguf
-from inference.engine.load import EngineOptions, load_engine
+from inference.engine.load import load_engine
 from inference.engine.models import LoadOptions, load_gguf_model
+from inference.engine.options import EngineOptions
 from inference.engine.port import GenerationRequest, Token
 from inference.engine.quantization.perplexity import perplexity
 from tests.checkpoint.gguf_file import write_gguf

@@ -1,0 +1,55 @@
+"""What the engine is told beside the checkpoint, and the sizes of its batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.checkpoint.gguf_convert import BLOCKS
+from inference.engine.number_format import NumberFormat, choose_number_format, cpu_instructions
+
+BLOCK_TOKENS = 32
+STEP_TOKENS = 256  # the longest step, and so how long a stream waits for another's prompt
+MOST_RUNNING = 64
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What an operator decides.
+
+    Attributes:
+        eos_token_ids: of the tokenizer; the model's own come on top.
+        engine: `transformers` where that shall serve whatever the architecture.
+        quantize: of a GGUF's blocks, `quantization.packing.MODES`; `none`: what it was converted to.
+        cache_tokens: by default what fits into a quarter of the free memory, at most 1 GiB.
+        memory_bytes: what all models together may take; the free memory where it isn't said.
+    """
+
+    dtype: str = "auto"
+    num_threads: int | None = None
+    eos_token_ids: frozenset[int] = frozenset()
+    engine: str = "auto"
+    quantize: str = "auto"
+    cache_tokens: int | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where and in which numbers a model is computed."""
+
+    device: str
+    number_format: NumberFormat
+
+    @classmethod
+    def of(cls, options: EngineOptions) -> Machine:
+        """This machine. Imports torch."""
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(device, choose_number_format(options.dtype, device, cpu_instructions()))
+
+    def computes_blocks(self, folder: Path, options: EngineOptions) -> bool:
+        """Whether a GGUF's own blocks are computed: where the folder has them and rows are float32."""
+        native = (self.device, self.number_format.dtype) == ("cpu", "float32")
+        return native and options.quantize != "none" and (folder / BLOCKS).is_file()
