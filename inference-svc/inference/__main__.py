@@ -1,4 +1,4 @@
-"""`python -m inference`: serve one model. `--help` lists the settings."""
+"""`python -m inference`: serve one model or several. `--help` lists the settings."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ import uvloop
 from inference.checkpoint.errors import CheckpointError
 from inference.checkpoint.locate import check_model_id
 from inference.logs import set_up_logging
-from inference.server import serve
+from inference.server import default_name, serve
 from inference.settings import Settings, SettingsError, read_settings
 
 
 def _checked_settings() -> Settings:
-    """The settings, of a model that can be there.
+    """The settings, of models that can be there.
 
     Raises:
         SettingsError: bad settings.
         CheckpointError: a path that leads to no model.
     """
     settings = read_settings(sys.argv[1:], os.environ)
-    check_model_id(settings.model_id)
+    for location in (settings.model_id, *settings.models.values()):
+        check_model_id(location)
+    if (name := default_name(settings)) in settings.models:
+        raise SettingsError(f"MODELS must not have the default model's name {name!r}")
     return settings
 
 

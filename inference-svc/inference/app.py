@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from inference.http import error_middleware
+from inference.routes_models import ModelsRoutes
 from inference.routes_openai import OpenAiRoutes
 from inference.routes_operations import OperationsRoutes
 from inference.routes_tgi import TgiRoutes
@@ -16,6 +17,11 @@ def make_app(serving: Serving, payload_limit_bytes: int) -> web.Application:
     app = web.Application(
         middlewares=[error_middleware(serving.metrics)], client_max_size=payload_limit_bytes
     )
-    for routes in (TgiRoutes(serving), OpenAiRoutes(serving), OperationsRoutes(serving)):
+    for routes in (
+        TgiRoutes(serving),
+        OpenAiRoutes(serving),
+        OperationsRoutes(serving),
+        ModelsRoutes(serving),
+    ):
         app.add_routes(routes.routes())
     return app

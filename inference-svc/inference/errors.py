@@ -3,21 +3,26 @@
     InferenceError
     |-- MalformedBodyError          400  malformed_json
     |-- UnknownRouteError           404  not_found
+    |-- UnknownModelError           404  model_not_found
     |-- MethodNotAllowedError       405  method_not_allowed
+    |-- ModelInUseError             409  model_in_use
     |-- PayloadTooLargeError        413  payload_too_large
     |-- ValidationError             422  validation
     |   |-- SuffixNotSupportedError 422  suffix not supported
     |   `-- BatchSizeExceededError  422  batch size exceeded
+    |-- ModelTooLargeError          422  model_too_large
     |-- TemplateError               422  template_error
     |-- ToolError                   422  tool_error
     |-- GenerationFailedError       424  generation
     |-- OverloadedError             429  overloaded
     |-- IncompleteGenerationError   500  incomplete_generation
     |-- InternalError               500  internal
+    |-- LoadFailedError             500  load_failed
+    |-- InsufficientMemoryError     503  insufficient_memory
     `-- UnhealthyError              503  healthcheck
 
-The types are those of TGI's router; what it leaves to its web framework (400, 404, 405, 413) has the same
-form here.
+The types are those of TGI's router; what it leaves to its web framework (400, 404, 405, 413), and what only
+this service does (several models), has the same form here.
 """
 
 from __future__ import annotations
@@ -63,11 +68,25 @@ class UnknownRouteError(InferenceError):
     error_type = "not_found"
 
 
+class UnknownModelError(InferenceError):
+    """No model has this name."""
+
+    status = 404
+    error_type = "model_not_found"
+
+
 class MethodNotAllowedError(InferenceError):
     """The path exists for other methods."""
 
     status = 405
     error_type = "method_not_allowed"
+
+
+class ModelInUseError(InferenceError):
+    """The model can't leave now."""
+
+    status = 409
+    error_type = "model_in_use"
 
 
 class PayloadTooLargeError(InferenceError):
@@ -97,6 +116,13 @@ class BatchSizeExceededError(ValidationError):
 
     error_type = "batch size exceeded"
     prefix = ""
+
+
+class ModelTooLargeError(InferenceError):
+    """The model doesn't fit into the budget, whatever else is unloaded."""
+
+    status = 422
+    error_type = "model_too_large"
 
 
 class TemplateError(InferenceError):
@@ -139,6 +165,19 @@ class IncompleteGenerationError(InferenceError):
 
 class InternalError(InferenceError):
     """Anything unforeseen; its text stays in the log."""
+
+
+class LoadFailedError(InferenceError):
+    """The model can't be had, isn't whole, or is of a kind that can't be served."""
+
+    error_type = "load_failed"
+
+
+class InsufficientMemoryError(InferenceError):
+    """There is no room for the model until others are no longer in use."""
+
+    status = 503
+    error_type = "insufficient_memory"
 
 
 class UnhealthyError(InferenceError):

@@ -17,7 +17,6 @@ from inference.errors import (
     MalformedBodyError,
     MethodNotAllowedError,
     PayloadTooLargeError,
-    UnhealthyError,
     UnknownRouteError,
 )
 from inference.json_fields import JsonFields
@@ -60,7 +59,7 @@ def as_inference_error(error: Exception) -> InferenceError:
 
 
 def _error_answer(error: InferenceError) -> web.Response:
-    headers = {"Retry-After": "1"} if isinstance(error, UnhealthyError) or error.status == 429 else None
+    headers = {"Retry-After": "1"} if error.status in {429, 503} else None
     return web.Response(
         status=error.status, body=error.body(), content_type="application/json", headers=headers
     )

@@ -1,70 +1,104 @@
-"""Loading the model, from `MODEL_ID` to something that serves. Heavy imports happen here, in a thread."""
+"""Loading a model, from where it is to something that serves. Heavy imports happen here, in a thread."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import orjson
 
 from inference.chat_template import read_chat_template, special_tokens
 from inference.checkpoint.errors import CheckpointError
+from inference.checkpoint.locate import Checkpoint
 from inference.engine.grammar import GrammarCompiler
+from inference.engine.options import EngineOptions
 from inference.engine.port import EngineDescription
 from inference.limits import limits_for
-from inference.serving import LoadedModel
+from inference.loaded_model import LoadedModel
+from inference.pool import Prepared
+from inference.pool_entry import ModelSource
 from inference.settings import Settings
 from inference.tokenizer import TextTokenizer
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
-def load_model(settings: Settings) -> LoadedModel:
-    """Fetch, read and warm up the model. Takes seconds to minutes and blocks.
+@dataclass(slots=True)
+class CheckpointLoader:
+    """`Loader` of checkpoints, as the settings say."""
 
-    Raises:
-        CheckpointError: the model isn't there, isn't whole, or is of a kind that can't be served.
-    """
-    from inference.checkpoint.locate import locate_checkpoint
-    from inference.engine.load import EngineOptions, configured_eos_token_ids, load_engine
+    settings: Settings
 
-    started_s = time.monotonic()
-    checkpoint = locate_checkpoint(settings.model_id, settings.revision, settings.model_cache_dir, _log.info)
-    try:
-        tokenizer = TextTokenizer.from_folder(checkpoint.folder)
-        eos_token_ids = _eos_token_ids(checkpoint.folder, tokenizer)
-        template = read_chat_template(checkpoint.folder)
-        options = EngineOptions(
+    def budget_bytes(self) -> int | None:
+        """`MODEL_MEMORY_BUDGET`, else nine tenths of what is free; None for one model alone."""
+        if self.settings.model_memory_budget or not self.settings.models:
+            return self.settings.model_memory_budget
+        from inference.engine.memory import free_memory_bytes
+        from inference.engine.options import Machine
+
+        return free_memory_bytes(Machine.of(self._options(None)).device) * 9 // 10
+
+    def prepare(self, source: ModelSource, report: Callable[[str], None]) -> Prepared:
+        """Find the checkpoint, fetched or converted first where needed, and tell how much memory it needs.
+
+        Raises:
+            CheckpointError: the model isn't there, isn't whole, or is of a kind that can't be served.
+        """
+        from inference.checkpoint.locate import locate_checkpoint
+        from inference.engine.memory import plan_memory
+
+        folder = self.settings.model_cache_dir
+        checkpoint = locate_checkpoint(source.location, source.revision, folder, report)
+        try:
+            plan = plan_memory(checkpoint.folder, self._options(None))
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(f"the model in {checkpoint.folder} can't be loaded: {error}") from error
+        options = self._options(plan.cache_tokens)
+        return Prepared(
+            plan.total_bytes, lambda progress: self._load(source.name, checkpoint, options, progress)
+        )
+
+    def _options(self, cache_tokens: int | None) -> EngineOptions:
+        settings = self.settings
+        return EngineOptions(
             dtype=settings.dtype,
             num_threads=settings.num_threads,
-            eos_token_ids=eos_token_ids,
             engine=settings.engine,
             quantize=settings.quantize,
-            cache_tokens=settings.max_batch_total_tokens,
+            cache_tokens=cache_tokens or settings.max_batch_total_tokens,
+            memory_bytes=settings.model_memory_budget,
         )
-        grammars = GrammarCompiler(
-            tokenizer.to_json(), eos_token_ids | configured_eos_token_ids(checkpoint.folder)
-        )
-        engine = load_engine(checkpoint.folder, options)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"the model in {checkpoint.folder} can't be loaded: {error}") from error
-    name = settings.served_model_name or checkpoint.name
-    _tell(name, engine.description, time.monotonic() - started_s)
-    return LoadedModel(
-        name=name,
-        revision=checkpoint.revision,
-        engine=engine,
-        tokenizer=tokenizer,
-        chat_template=template,
-        limits=limits_for(settings, engine.description.context_tokens),
-        grammars=grammars,
-    )
+
+    def _load(
+        self, name: str, checkpoint: Checkpoint, options: EngineOptions, progress: Callable[[int], None]
+    ) -> LoadedModel:
+        """Read and warm up the model. Takes seconds to minutes.
+
+        Raises:
+            CheckpointError: it isn't whole, is of a kind that can't be served, or there is too little memory.
+        """
+        from inference.engine.load import configured_eos_token_ids, load_engine
+
+        started_s = time.monotonic()
+        folder = checkpoint.folder
+        try:
+            tokenizer = TextTokenizer.from_folder(folder)
+            eos_token_ids = _eos_token_ids(folder, tokenizer)
+            template = read_chat_template(folder)
+            grammars = GrammarCompiler(tokenizer.to_json(), eos_token_ids | configured_eos_token_ids(folder))
+            engine = load_engine(folder, replace(options, eos_token_ids=eos_token_ids), progress)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"the model in {folder} can't be loaded: {error}") from error
+        except MemoryError as error:
+            raise CheckpointError(
+                f"the model in {folder} can't be loaded: there is too little memory"
+            ) from error
+        _tell(name, engine.description, time.monotonic() - started_s)
+        limits = limits_for(self.settings, engine.description.context_tokens)
+        return LoadedModel(name, checkpoint.revision, engine, tokenizer, template, limits, grammars)
 
 
 def _tell(name: str, description: EngineDescription, seconds: float) -> None:
@@ -89,29 +123,3 @@ def _eos_token_ids(folder: Path, tokenizer: TextTokenizer) -> frozenset[int]:
     token = special_tokens(config).get("eos_token")
     token_id = tokenizer.token_id(token) if token else None
     return frozenset() if token_id is None else frozenset({token_id})
-
-
-def in_thread(work: Callable[[], T], loop: asyncio.AbstractEventLoop) -> asyncio.Future[T]:
-    """Run `work` in a daemon thread: unlike an executor's, it doesn't hold up the end of the process."""
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.cancelled():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]  # a T wherever there is no error
-
-    def run() -> None:
-        try:
-            result = work()
-        except Exception as error:  # noqa: BLE001 (handed over to whoever awaits the future)
-            outcome: tuple[T | None, Exception | None] = (None, error)
-        else:
-            outcome = (result, None)
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, *outcome)
-
-    threading.Thread(target=run, name="load", daemon=True).start()
-    return future

@@ -1,4 +1,4 @@
-"""What Prometheus sees, under TGI's names. Durations are in seconds."""
+"""What Prometheus sees: TGI's names, and ours for the models' memory. Durations are in seconds."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from inference.engine.port import EngineLoad
 from inference.errors import InferenceError
 from inference.generation import End, Generation
+from inference.pool import ModelPool
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250)
@@ -60,15 +61,48 @@ class _Load(Collector):
         )
 
 
-class Metrics:
-    """The service's own registry; `load` is asked at each scrape."""
+class _Memory(Collector):
+    """What the models take, at the moment of the scrape."""
 
-    def __init__(self, load: Callable[[], EngineLoad]) -> None:
+    def __init__(self, pool: ModelPool) -> None:
+        self._pool = pool
+
+    def collect(self) -> Iterable[Metric]:
+        taken = GaugeMetricFamily(
+            "hadal_model_memory_bytes", "Memory of a loaded model, by what it is for", labels=("model", "for")
+        )
+        used = GaugeMetricFamily(
+            "hadal_model_cache_used_bytes", "Bytes of the cache that requests hold", labels=("model",)
+        )
+        in_use = GaugeMetricFamily(
+            "hadal_model_in_use", "Requests that refer to a loaded model", labels=("model",)
+        )
+        for entry in self._pool.entries():
+            if entry.model:
+                description = entry.model.engine.description
+                taken.add_metric((entry.name, "weights"), description.weight_bytes)
+                taken.add_metric((entry.name, "cache"), description.cache_bytes)
+                used.add_metric((entry.name,), entry.model.engine.load().cache_used_bytes)
+                in_use.add_metric((entry.name,), entry.in_use)
+        reserved = GaugeMetricFamily(
+            "hadal_models_reserved_bytes", "What all models take or may take", value=self._pool.reserved_bytes
+        )
+        budget = GaugeMetricFamily("hadal_models_budget_bytes", "What all models together may take")
+        if self._pool.budget_bytes is not None:
+            budget.add_metric((), self._pool.budget_bytes)
+        return (taken, used, in_use, reserved, budget)
+
+
+class Metrics:
+    """The service's own registry; `load` and `pool` are asked at each scrape."""
+
+    def __init__(self, load: Callable[[], EngineLoad], pool: ModelPool) -> None:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = prometheus_client.CollectorRegistry()
         self._counts = _Counts()
         self._registry.register(self._counts)
         self._registry.register(_Load(load))
+        self._registry.register(_Memory(pool))
         self._total = self._seconds("tgi_request_duration", "Arrival to last token")
         self._validation = self._seconds("tgi_request_validation_duration", "Reading and checking")
         self._queue = self._seconds("tgi_request_queue_duration", "Waiting for the engine")

@@ -95,6 +95,7 @@ def _sampling_parameters(fields: JsonFields) -> GenerateParameters:
     top_p = fields.number("top_p")
     limit = "max_completion_tokens" if fields.has("max_completion_tokens") else "max_tokens"
     return GenerateParameters(
+        model=fields.text("model"),
         temperature=temperature or None,
         top_p=None if top_p == 1 or temperature == 0 else top_p,
         do_sample=temperature != 0,

@@ -20,7 +20,10 @@ from inference.limits import Limits
 
 @dataclass(frozen=True, slots=True)
 class GenerateParameters:
-    """What a caller asks for; None where they left the choice to the service."""
+    """What a caller asks for; None where they left the choice to the service.
+
+    `model` is that of the OpenAI routes' requests, which have no field `parameters` beside it.
+    """
 
     best_of: int | None = None
     temperature: float | None = None
@@ -42,6 +45,7 @@ class GenerateParameters:
     top_n_tokens: int | None = None
     grammar: GrammarSource | None = None
     adapter_id: str | None = None
+    model: str | None = None
     drawn_seed: int = field(default_factory=lambda: secrets.randbits(63))
 
     @classmethod

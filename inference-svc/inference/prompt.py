@@ -11,10 +11,10 @@ from inference.engine.grammar import CompiledGrammar, GrammarAfter, GrammarCompi
 from inference.engine.port import GenerationRequest
 from inference.errors import TemplateError, ToolError, ValidationError
 from inference.limits import Limits
+from inference.loaded_model import LoadedModel
 from inference.openai_requests import ChatRequest
 from inference.parameters import GenerateParameters
 from inference.reasoning import ReasoningSplit
-from inference.serving import LoadedModel
 from inference.tokenizer import Encoding, TextTokenizer
 from inference.tool_calls import ToolCallReader
 from inference.tool_formats import ToolFormat

@@ -12,6 +12,7 @@ from inference.answers_together import check_answers, interleaved, siblings, tog
 from inference.fill_in import fill_in_prompt
 from inference.generation import GeneratedToken, Generation
 from inference.http import EventStream, event_stream, json_answer, read_fields
+from inference.loaded_model import LoadedModel
 from inference.openai_answers import (
     AnswerFrame,
     Usage,
@@ -23,12 +24,12 @@ from inference.openai_answers import (
 from inference.openai_requests import ChatRequest, CompletionRequest
 from inference.prompt import chat_prompt, chat_requests, engine_request, tokenize
 from inference.routes_tgi import encoding_json
-from inference.serving import LoadedModel, Serving
+from inference.serving import Serving
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAiRoutes:
-    """The handlers; `serving` holds the model."""
+    """The handlers; `serving` holds the models."""
 
     serving: Serving
 
@@ -39,6 +40,7 @@ class OpenAiRoutes:
             web.post("/v1/completions", self.completions),
             web.post("/chat_tokenize", self.chat_tokenize),
             web.get("/v1/models", self.models),
+            web.get("/v1/models/{name:.+}", self.one_model),
         ]
 
     async def chat_completions(self, request: web.Request) -> web.StreamResponse:
@@ -47,7 +49,7 @@ class OpenAiRoutes:
         arrived_s = self.serving.clock()
         chat = ChatRequest.of(await read_fields(request))
         check_answers(chat.n, self.serving.model().limits)
-        with self.serving.admit(chat.n) as model:
+        async with self.serving.admit(chat.parameters.model, chat.n) as model:
             generations = [
                 self.serving.generation(
                     model, asked.request, chat.parameters.stop, arrived_s, asked.reasoning, asked.tools
@@ -69,7 +71,7 @@ class OpenAiRoutes:
         completion = CompletionRequest.of(await read_fields(request))
         answers_wanted = len(completion.prompts) * completion.n
         check_answers(answers_wanted, self.serving.model().limits)
-        with self.serving.admit(answers_wanted) as model:
+        async with self.serving.admit(completion.parameters.model, answers_wanted) as model:
             groups = [
                 await self._generations(model, prompt, completion, arrived_s) for prompt in completion.prompts
             ]
@@ -87,16 +89,22 @@ class OpenAiRoutes:
     async def chat_tokenize(self, request: web.Request) -> web.StreamResponse:
         """The prompt that the template makes of the messages, and its tokens."""
         chat = ChatRequest.of(await read_fields(request))
-        model = self.serving.model()
-        text = chat_prompt(chat, model)
-        encoding = await tokenize(model.tokenizer, text, add_special_tokens=False)
+        async with self.serving.use(chat.parameters.model) as model:
+            text = chat_prompt(chat, model)
+            encoding = await tokenize(model.tokenizer, text, add_special_tokens=False)
         return json_answer({"tokenize_response": encoding_json(encoding, text), "templated_text": text})
 
     async def models(self, request: web.Request) -> web.StreamResponse:
-        """The one model that is served here."""
-        name = self.serving.model().name
-        model = {"id": name, "object": "model", "created": 0, "owned_by": name}
-        return json_answer({"object": "list", "data": [model]})
+        """Every model that a request may choose, loaded or not; the default one first."""
+        self.serving.model()
+        return json_answer(
+            {"object": "list", "data": [_model(entry.name) for entry in self.serving.pool.entries()]}
+        )
+
+    async def one_model(self, request: web.Request) -> web.StreamResponse:
+        """The model of this name."""
+        self.serving.model()
+        return json_answer(_model(self.serving.pool.entry(request.match_info["name"]).name))
 
     async def _generations(
         self, model: LoadedModel, prompt: str, completion: CompletionRequest, arrived_s: float
@@ -145,6 +153,11 @@ class OpenAiRoutes:
             if completion.include_usage:
                 await _send_usage(stream, frame, sum(map(_read, prompts), usage))
         return response
+
+
+def _model(name: str) -> dict[str, str | int]:
+    """OpenAI's `Model`."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": name}
 
 
 def _frame(kind: str, model: LoadedModel) -> AnswerFrame:

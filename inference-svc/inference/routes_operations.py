@@ -9,12 +9,13 @@ from aiohttp import web
 from inference import __version__
 from inference.http import json_answer
 from inference.metrics import CONTENT_TYPE
+from inference.routes_models import pool_json
 from inference.serving import Serving
 
 
 @dataclass(frozen=True, slots=True)
 class OperationsRoutes:
-    """The handlers; `serving` holds the model."""
+    """The handlers; `serving` holds the models."""
 
     serving: Serving
 
@@ -39,7 +40,7 @@ class OperationsRoutes:
         return web.Response()
 
     async def info(self, request: web.Request) -> web.StreamResponse:
-        """TGI's `Info`, with the engine's own facts."""
+        """TGI's `Info` of the default model, with the engine's own facts and what memory is used for."""
         model = self.serving.model()
         description = model.engine.description
         return json_answer(
@@ -52,6 +53,7 @@ class OperationsRoutes:
                 "model_dtype_reason": description.dtype_reason,
                 "engine": description.engine,
                 **asdict(model.limits),
+                "memory": pool_json(self.serving.pool),
                 "validation_workers": 1,
                 "router": "hadal-inference",
                 "version": __version__,

@@ -1,7 +1,8 @@
 """TGI's own routes: `/`, `/generate`, `/generate_stream`, `/tokenize`.
 
 Source: TGI 3's OpenAPI document. As documented there, what is wrong with a request before its first token is
-an HTTP status also on `/generate_stream`; what goes wrong later is the stream's last event.
+an HTTP status also on `/generate_stream`; what goes wrong later is the stream's last event. Where there are
+several models, a field `model` chooses.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from inference.errors import ValidationError
 from inference.generation import AlternativeToken, End, GeneratedToken, Generation
 from inference.http import event_stream, json_answer, read_fields
 from inference.json_fields import JsonFields
+from inference.loaded_model import LoadedModel
 from inference.parameters import GenerateParameters
 from inference.prompt import engine_request, tokenize
-from inference.serving import LoadedModel, Serving
+from inference.serving import Serving
 from inference.tokenizer import Encoding
 
 Json = dict[str, Any]
@@ -99,7 +101,7 @@ def _headers(answer: _Answer, characters: int) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class TgiRoutes:
-    """The handlers; `serving` holds the model."""
+    """The handlers; `serving` holds the models."""
 
     serving: Serving
 
@@ -137,7 +139,8 @@ class TgiRoutes:
         fields = await read_fields(request)
         text = _inputs(fields)
         add_special_tokens = fields.flag("add_special_tokens", default=True)
-        encoding = await tokenize(self.serving.model().tokenizer, text, add_special_tokens)
+        async with self.serving.use(fields.text("model")) as model:
+            encoding = await tokenize(model.tokenizer, text, add_special_tokens)
         return json_answer(encoding_json(encoding, text))
 
     async def _answer(
@@ -146,7 +149,7 @@ class TgiRoutes:
         self.serving.metrics.request()
         arrived_s, inputs = self.serving.clock(), _inputs(fields)
         best_of = max(parameters.best_of or 1, 1)
-        with self.serving.admit() as model:
+        async with self.serving.admit(fields.text("model")) as model:
             draws = [parameters, *(_with_new_seed(parameters) for _ in range(best_of - 1))]
             answers = await together(self._run(model, fields, inputs, draw, arrived_s) for draw in draws)
         best, *rest = sorted(answers, key=lambda answer: answer.mean_logprob, reverse=True)
@@ -178,7 +181,7 @@ class TgiRoutes:
             raise ValidationError("`best_of` != 1 is not supported when streaming tokens")
         if parameters.decoder_input_details:
             raise ValidationError("`decoder_input_details` == true is not supported when streaming tokens")
-        with self.serving.admit() as model:
+        async with self.serving.admit(fields.text("model")) as model:
             add_special_tokens = fields.flag("add_special_tokens", default=True)
             checked = await engine_request(inputs, parameters, model, add_special_tokens)
             generation = self.serving.generation(model, checked, parameters.stop, arrived_s)

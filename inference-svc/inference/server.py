@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Awaitable
 
 from aiohttp import web
 
 from inference.app import make_app
-from inference.checkpoint.errors import CheckpointError
-from inference.loading import in_thread, load_model
+from inference.checkpoint.locate import checkpoint_name
+from inference.errors import InternalError
+from inference.loading import CheckpointLoader
+from inference.pool import ModelPool
+from inference.pool_entry import ModelSource
 from inference.serving import Serving
 from inference.settings import Settings
 
@@ -25,7 +29,7 @@ async def serve(settings: Settings) -> int:
     SIGTERM: take nothing new, finish what generates, end. SIGINT or a second SIGTERM: end now.
     0 is an orderly end, 2 a model that can't be had or an address that can't be used.
     """
-    serving = Serving()
+    serving = Serving(_pool(settings))
     runner = web.AppRunner(
         make_app(serving, settings.payload_limit_bytes),
         handler_cancellation=True,
@@ -40,20 +44,29 @@ async def serve(settings: Settings) -> int:
         await runner.cleanup()
         return 2
     _log.info("listening", extra={"host": settings.hostname, "port": runner.addresses[0][1]})
-    status = await _run(serving, settings)
+    status = await _run(serving)
     await runner.cleanup()
     return status
 
 
-async def _run(serving: Serving, settings: Settings) -> int:
+def default_name(settings: Settings) -> str:
+    """What the default model is called."""
+    return settings.served_model_name or checkpoint_name(settings.model_id)
+
+
+def _pool(settings: Settings) -> ModelPool:
+    default = ModelSource(default_name(settings), settings.model_id, settings.revision)
+    others = (ModelSource(name, location) for name, location in settings.models.items())
+    return ModelPool([default, *others], CheckpointLoader(settings), time.monotonic)
+
+
+async def _run(serving: Serving) -> int:
     """Load, then wait for the end: a load that failed, or a signal and then what was being served."""
     signals = _Signals()
-    loading = in_thread(lambda: load_model(settings), asyncio.get_running_loop())
+    loading = asyncio.ensure_future(serving.start())
     await _first_of(loading, signals.terminate.wait(), signals.now.wait())
-    if loading.done():
-        if error := loading.exception():
-            return _report_failed_load(error)
-        serving.ready(loading.result())
+    if loading.done() and (error := loading.exception()):
+        return 1 if isinstance(error, InternalError) else 2  # the log says why
     await _first_of(signals.terminate.wait(), signals.now.wait())
     serving.drain()
     _log.info("draining")
@@ -81,11 +94,3 @@ async def _first_of(*waits: Awaitable[object]) -> None:
     for task, wait in zip(tasks, waits, strict=True):
         if task is not wait:
             task.cancel()
-
-
-def _report_failed_load(error: BaseException) -> int:
-    if isinstance(error, CheckpointError):
-        _log.error("%s", error)
-        return 2
-    _log.error("the model could not be loaded", exc_info=error)
-    return 1

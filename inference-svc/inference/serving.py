@@ -1,57 +1,45 @@
-"""The model that this process serves, and the door in front of it."""
+"""The door in front of the models."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from inference.chat_template import ChatTemplate
-from inference.engine.grammar import GrammarCompiler
-from inference.engine.port import Engine, EngineLoad, GenerationRequest
+from inference.engine.port import EngineLoad, GenerationRequest
 from inference.errors import OverloadedError, UnhealthyError
 from inference.generation import Clock, Generation, Timings
-from inference.limits import Limits
+from inference.loaded_model import LoadedModel
 from inference.metrics import Metrics
+from inference.pool import ModelPool
 from inference.reasoning import ReasoningSplit
-from inference.tokenizer import TextTokenizer
 from inference.tool_calls import ToolCallReader
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """Everything that serving one model takes. `revision` is the hub's commit, where there is one."""
-
-    name: str
-    revision: str | None
-    engine: Engine
-    tokenizer: TextTokenizer
-    chat_template: ChatTemplate | None
-    limits: Limits
-    grammars: GrammarCompiler
-
 
 HUNG_STEP_S = 300.0
 """A step takes well under a second, on a slow processor with a large model a minute: this one never ends."""
 
 
 class Serving:
-    """Lets requests in while the model is ready and there is room; knows when the last one has left."""
+    """Lets requests in while the default model is ready and there is room; knows when the last has left."""
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
+    def __init__(self, pool: ModelPool, clock: Clock = time.monotonic) -> None:
+        self.pool = pool
         self.clock = clock
-        self.metrics = Metrics(self._load)
-        self._model: LoadedModel | None = None
+        self.metrics = Metrics(self._load, pool)
         self._unready: str | None = "loading"
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def ready(self, model: LoadedModel) -> None:
-        """The model has loaded; a process that is already going away stays closed."""
-        self._model = model
+    async def start(self) -> None:
+        """Load the default model, then let requests in; a process that is already going away stays closed.
+
+        Raises:
+            InferenceError: it can't be loaded.
+        """
+        if load := self.pool.start_load(self.pool.default.name):
+            await asyncio.shield(load.task)
         if self._unready == "loading":
             self._unready = None
 
@@ -64,14 +52,27 @@ class Serving:
         await self._idle.wait()
 
     def model(self) -> LoadedModel:
-        """The model, for requests that don't generate.
+        """The default model, while requests are let in.
 
         Raises:
             UnhealthyError: with the reason `loading` or `draining`.
         """
-        if self._unready is not None or self._model is None:
+        model = self.pool.default.model
+        if self._unready is not None or model is None:
             raise UnhealthyError(f"unhealthy: {self._unready}")
-        return self._model
+        return model
+
+    @asynccontextmanager
+    async def use(self, name: str | None) -> AsyncIterator[LoadedModel]:
+        """A model, for requests that don't generate; it stays until the block ends.
+
+        Raises:
+            UnhealthyError: not ready.
+            InferenceError: no such model, or it can't be loaded (`ModelPool.use`).
+        """
+        self.model()
+        async with self.pool.use(name) as model:
+            yield model
 
     def check_progress(self) -> None:
         """See that the engine moves.
@@ -83,21 +84,22 @@ class Serving:
         if step_s > HUNG_STEP_S:
             raise UnhealthyError(f"unhealthy: a step of the engine hangs since {step_s:.0f} s")
 
-    @contextmanager
-    def admit(self, requests: int = 1) -> Iterator[LoadedModel]:
-        """Take a place for each request until the block ends.
+    @asynccontextmanager
+    async def admit(self, name: str | None, requests: int = 1) -> AsyncIterator[LoadedModel]:
+        """Take a place for each request until the block ends, and the model `name`, loaded where it isn't.
 
         Raises:
             UnhealthyError: not ready.
             OverloadedError: `MAX_CONCURRENT_REQUESTS` would be exceeded.
+            InferenceError: no such model, or it can't be loaded (`ModelPool.use`).
         """
-        model = self.model()
-        if self._in_flight + requests > model.limits.max_concurrent_requests:
+        if self._in_flight + requests > self.model().limits.max_concurrent_requests:
             raise OverloadedError("Model is overloaded")
         self._in_flight += requests
         self._idle.clear()
         try:
-            yield model
+            async with self.pool.use(name) as model:
+                yield model
         finally:
             self._in_flight -= requests
             if not self._in_flight:
@@ -126,4 +128,10 @@ class Serving:
         )
 
     def _load(self) -> EngineLoad:
-        return self._model.engine.load() if self._model else EngineLoad(0, 0)
+        """Of all engines together; of their steps the one that takes longest."""
+        loads = [model.engine.load() for model in self.pool.loaded()]
+        return EngineLoad(
+            running=sum(load.running for load in loads),
+            waiting=sum(load.waiting for load in loads),
+            step_s=max((load.step_s for load in loads), default=0.0),
+        )

@@ -23,9 +23,14 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an operator decides. `None` for a token limit means: as much as the model takes."""
+    """What an operator decides. `None` for a token limit means: as much as the model takes.
+
+    `models` has the other models' locations by their names.
+    """
 
     model_id: str
+    models: Mapping[str, str]
+    model_memory_budget: int | None
     served_model_name: str | None
     revision: str | None
     model_cache_dir: Path
@@ -64,6 +69,18 @@ _OPTIONS = (
     _Option("MODEL_ID", "", "the model: a folder, a .gguf file, or a Hugging Face hub id"),
     _Option(
         "SERVED_MODEL_NAME", "", "the name in /v1/models and answers (default: the folder's name or hub id)"
+    ),
+    _Option(
+        "MODELS",
+        "",
+        "other models that may be loaded: name=location, or a hub id alone, with commas between; "
+        "a location is what MODEL_ID may be",
+    ),
+    _Option(
+        "MODEL_MEMORY_BUDGET",
+        "",
+        "bytes that all models may take, weights and caches (default: no bound for one model, nine tenths of "
+        "the free memory for several)",
     ),
     _Option("REVISION", "", "branch, tag or commit of a hub id"),
     _Option("MODEL_CACHE_DIR", "~/.cache/hadal-inference", "folder for converted weights"),
@@ -144,6 +161,20 @@ class _Reader:
             self.wrong.append(f"{variable} is missing: set it to {what}")
         return text
 
+    def named_locations(self, variable: str) -> dict[str, str]:
+        """`name=location`, or a location alone, which is its own name; with commas between."""
+        found: dict[str, str] = {}
+        for part in filter(None, map(str.strip, self.text(variable).split(","))):
+            name, _, location = (
+                side.strip() for side in (part if "=" in part else f"{part}={part}").partition("=")
+            )
+            if not name or not location or name in found:
+                self.wrong.append(
+                    f"{variable} must be name=location, with commas between, each name once. Given: {part!r}"
+                )
+            found[name] = location
+        return found
+
     def hostname(self) -> str:
         """An address; as in TGI, a HOSTNAME that is none (a container has its own name there) means all."""
         text = self.text("HOSTNAME")
@@ -189,6 +220,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     longest_input, total = _token_limits(reader)
     settings = Settings(
         model_id=reader.required("MODEL_ID", "a folder, a .gguf file, or a hub id"),
+        models=reader.named_locations("MODELS"),
+        model_memory_budget=reader.optional_integer("MODEL_MEMORY_BUDGET", 1, 2**63),
         served_model_name=reader.text("SERVED_MODEL_NAME") or None,
         revision=reader.text("REVISION") or None,
         model_cache_dir=Path(reader.text("MODEL_CACHE_DIR")).expanduser(),

@@ -36,18 +36,22 @@ class FakeEngine:
     requests: list[GenerationRequest] = field(default_factory=list)
     produced: int = 0
     step_s: float = 0.0
+    is_closed: bool = False
+    itself: FakeEngine | None = None
     cached_tokens: int = 0
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     description: EngineDescription = field(
-        default_factory=lambda: EngineDescription("fake", "torch.float32", "cpu", 64, "it is a fake")
+        default_factory=lambda: EngineDescription(
+            "fake", "torch.float32", "cpu", 64, "it is a fake", weight_bytes=8, cache_bytes=2
+        )
     )
 
     def load(self) -> EngineLoad:
         return EngineLoad(running=len(self.requests), waiting=0, step_s=self.step_s)
 
     def close(self) -> None:
-        return None
+        self.is_closed = True
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent, None]:
         self.requests.append(request)

@@ -17,9 +17,11 @@ from inference.app import make_app
 from inference.chat_template import ChatTemplate
 from inference.engine.grammar import GrammarCompiler
 from inference.limits import Limits
-from inference.serving import LoadedModel, Serving
+from inference.loaded_model import LoadedModel
+from inference.serving import Serving
 from tests.byte_tokenizer import END, ids_of, make_byte_tokenizer
 from tests.fake_engine import FakeEngine
+from tests.fake_loader import FakeLoader
 
 TEMPLATE = (
     "{% for message in messages %}{{ '' if loop.first else '\n' }}"
@@ -45,6 +47,7 @@ def fake_model(
     template: str = TEMPLATE,
     marks: tuple[str, ...] = (),
     special: bool = False,
+    name: str = "fake-model",
     **behaviour: Any,
 ) -> LoadedModel:
     """A model that answers `answer` to everything."""
@@ -55,7 +58,7 @@ def fake_model(
     engine = FakeEngine(ids_of(tokenizer, answer), end_id, gate, **behaviour)
     grammars = GrammarCompiler(tokenizer.to_json(), [end_id])
     chat_template = ChatTemplate(template, {})
-    return LoadedModel("fake-model", None, engine, tokenizer, chat_template, limits, grammars)
+    return LoadedModel(name, None, engine, tokenizer, chat_template, limits, grammars)
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,14 @@ class Service:
 
 
 @asynccontextmanager
-async def running(model: LoadedModel, *, ready: bool = True) -> AsyncIterator[Service]:
-    """Serve a model on a free port of this machine until the block ends."""
-    serving = Serving()
+async def running(
+    model: LoadedModel, *, ready: bool = True, loader: FakeLoader | None = None
+) -> AsyncIterator[Service]:
+    """Serve a model, and those of the loader, on a free port of this machine until the block ends."""
+    loader = loader or FakeLoader()
+    serving = Serving(loader.pool(model))
     if ready:
-        serving.ready(model)
+        await serving.start()
     runner = web.AppRunner(make_app(serving, 10_000), handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -9,10 +9,12 @@ from aiohttp.test_utils import TestServer
 from inference.engine.port import EngineLoad
 from inference.http import event_stream
 from inference.metrics import Metrics
+from tests.fake_loader import FakeLoader
+from tests.service import fake_model
 
 
 async def test_an_idle_stream_is_kept_open_by_comments() -> None:
-    metrics = Metrics(lambda: EngineLoad(0, 0))
+    metrics = Metrics(lambda: EngineLoad(0, 0), FakeLoader().pool(fake_model("a")))
     go_on = asyncio.Event()
 
     async def handler(request: web.Request) -> web.StreamResponse:

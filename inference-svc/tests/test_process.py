@@ -44,6 +44,8 @@ def test_help_lists_every_setting_and_its_meaning() -> None:
             {"PORT": "x", "MODEL_ID": ""},
             ["inference: MODEL_ID is missing", "inference: PORT must be an integer"],
         ),
+        ({"MODEL_ID": "a/b", "MODELS": "x=/nowhere"}, ["inference: the model /nowhere isn't there"]),
+        ({"MODEL_ID": "a/b", "MODELS": "a/b"}, ["inference: MODELS must not have the default model's name"]),
     ],
 )
 def test_what_cannot_be_served_is_one_clear_line_each_and_status_2(
@@ -131,6 +133,40 @@ async def test_a_client_that_leaves_frees_the_engine_for_the_next(checkpoint: Ca
             service.url + "/generate", json={"inputs": "x", "parameters": {"max_new_tokens": 1}}
         ) as answer:
             assert answer.status == 200
+
+
+async def test_several_models_share_a_budget_and_a_broken_one_harms_no_other(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_bytes((checkpoint("qwen2") / name).read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    names = {name: checkpoint(name) for name in ("qwen2", "qwen3", "deepseek-v3")} | {"broken": tmp_path}
+    variables = {
+        "MODELS": ",".join(f"{name}={folder}" for name, folder in names.items()),
+        "MAX_BATCH_TOTAL_TOKENS": "1024",
+        "MODEL_MEMORY_BUDGET": "5000000",  # the default model and two of the others
+        "SERVED_MODEL_NAME": "default-model",
+        "DTYPE": "float32",
+    }
+    body = {"inputs": "the sea", "parameters": {"max_new_tokens": 3}}
+    async with started(checkpoint("llama"), variables) as service, aiohttp.ClientSession() as http:
+        await _until_healthy(service.url)
+        for name in ("qwen2", "qwen3", "deepseek-v3"):
+            async with http.post(service.url + "/generate", json=body | {"model": name}) as answer:
+                assert answer.status == 200, await answer.text()
+        async with http.get(service.url + "/models") as listed:
+            told = await listed.json()
+        assert [model["state"] for model in told["models"]] == [
+            *("loaded", "unloaded", "loaded", "loaded", "unloaded")
+        ]
+        assert told["reserved_bytes"] <= told["budget_bytes"] == 5_000_000
+        async with http.post(service.url + "/models/broken/load") as failed:
+            assert (failed.status, (await failed.json())["error_type"]) == (500, "load_failed")
+        async with http.post(service.url + "/generate", json=body) as answer:
+            assert answer.status == 200
+        service.process.terminate()
+        assert await service.process.wait() == 0
 
 
 async def _metric(http: aiohttp.ClientSession, url: str, name: str) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from inference.engine.grammar import CompiledGrammar, GrammarAfter
-from inference.serving import LoadedModel
+from inference.loaded_model import LoadedModel
 from tests.service import TEMPLATE, fake_model, running
 from tests.test_routes_openai import chunks_of
 

@@ -36,7 +36,7 @@ async def test_until_the_model_has_loaded_requests_are_told_so_but_the_process_i
         assert (await status_of(service, "/health"))[0] == 503
         assert "loading" in (await status_of(service, "/health"))[1]
         assert (await status_of(service, "/ping"))[0] == 200
-        service.serving.ready(service.model)
+        await service.serving.start()
         assert await status_of(service, "/health") == (200, "")
 
 
@@ -107,7 +107,7 @@ async def test_while_draining_nothing_new_is_taken_and_what_runs_is_finished() -
 async def test_a_model_that_loads_while_draining_is_not_served() -> None:
     async with running(fake_model("a"), ready=False) as service:
         service.serving.drain()
-        service.serving.ready(service.model)
+        await service.serving.start()
         assert (await service.post("/generate", GENERATE))[0] == 503
 
 

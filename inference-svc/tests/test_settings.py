@@ -41,6 +41,18 @@ def test_the_prompt_must_be_shorter_than_the_whole() -> None:
         read_settings([], {**MODEL, "MAX_INPUT_TOKENS": "10", "MAX_TOTAL_TOKENS": "10"})
 
 
+def test_other_models_are_named_or_go_by_their_hub_id() -> None:
+    settings = read_settings([], {**MODEL, "MODELS": " small = /models/a=b , org/name ,"})
+    assert settings.models == {"small": "/models/a=b", "org/name": "org/name"}
+    assert read_settings([], MODEL).models == {}
+
+
+@pytest.mark.parametrize("given", ["a=", "=/b", "a=/b,a=/c"])
+def test_a_model_without_a_name_or_a_place_is_refused(given: str) -> None:
+    with pytest.raises(SettingsError, match="MODELS must be name=location"):
+        read_settings([], {**MODEL, "MODELS": given})
+
+
 @pytest.mark.parametrize(
     ("given", "address"), [("pod-7f", "0.0.0.0"), ("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("", "0.0.0.0")]
 )

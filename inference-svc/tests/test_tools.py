@@ -11,11 +11,12 @@ import orjson
 import pytest
 
 from inference.engine.grammar import GrammarCompiler
-from inference.engine.load import EngineOptions, load_engine
+from inference.engine.load import load_engine
+from inference.engine.options import EngineOptions
 from inference.engine.port import FinishReason, GenerationRequest, Sampling
 from inference.json_fields import JsonFields
 from inference.limits import Limits
-from inference.serving import LoadedModel
+from inference.loaded_model import LoadedModel
 from inference.tool_calls import ToolCallReader
 from inference.tool_formats import DEEPSEEK_V3, DEEPSEEK_V31, HERMES, LLAMA, ToolFormat
 from inference.tool_requests import ToolRequest

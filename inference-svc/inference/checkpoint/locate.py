@@ -16,10 +16,9 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A folder in Hugging Face's layout, the name to serve it by, and the hub's commit where there is one."""
+    """A folder in Hugging Face's layout, and the hub's commit where there is one."""
 
     folder: Path
-    name: str
     revision: str | None = None
 
 
@@ -66,6 +65,14 @@ def check_model_id(model_id: str) -> None:
         raise CheckpointError(f"the model {model_id} is a file, but no .gguf file")
 
 
+def checkpoint_name(model_id: str) -> str:
+    """What a model is called by where it is: its folder, its file without the ending, or its hub id."""
+    path = Path(model_id).expanduser()
+    if not _is_path(model_id):
+        return model_id
+    return path.stem if path.is_file() else path.resolve().name
+
+
 def locate_checkpoint(model_id: str, revision: str | None, cache_folder: Path, report: Report) -> Checkpoint:
     """Find a checkpoint; fetch or convert it first where needed, which may take minutes; `report` each step.
 
@@ -77,10 +84,10 @@ def locate_checkpoint(model_id: str, revision: str | None, cache_folder: Path, r
     if not _is_path(model_id):
         folder = fetch_from_hub(model_id, revision, report)
         check_folder(folder)
-        return Checkpoint(folder, model_id, folder.name)
+        return Checkpoint(folder, folder.name)
     if path.is_file():
-        return Checkpoint(convert_gguf(path, cache_folder / path.stem, report), path.stem)
-    return Checkpoint(path, path.resolve().name)
+        return Checkpoint(convert_gguf(path, cache_folder / path.stem, report))
+    return Checkpoint(path)
 
 
 def place_checkpoint(model_id: str, revision: str | None, target: Path, report: Report) -> Path:

@@ -6,7 +6,7 @@ import pytest
 
 from inference.checkpoint import hub
 from inference.checkpoint.errors import CheckpointError
-from inference.checkpoint.locate import check_model_id, locate_checkpoint, place_checkpoint
+from inference.checkpoint.locate import check_model_id, checkpoint_name, locate_checkpoint, place_checkpoint
 from tests.checkpoint.gguf_file import write_gguf
 
 
@@ -20,7 +20,8 @@ def folder_with(path: Path, *names: str) -> Path:
 def test_a_folder_is_used_where_it_stands_and_gives_its_name(tmp_path: Path) -> None:
     folder = folder_with(tmp_path / "my-model", "config.json", "tokenizer.json", "model.safetensors")
     found = locate_checkpoint(str(folder), None, tmp_path / "cache", print)
-    assert (found.folder, found.name, found.revision) == (folder, "my-model", None)
+    assert (found.folder, found.revision) == (folder, None)
+    assert checkpoint_name(str(folder)) == "my-model"
     assert not (tmp_path / "cache").exists()
 
 
@@ -28,7 +29,7 @@ def test_a_gguf_file_is_converted_into_the_cache(tmp_path: Path) -> None:
     write_gguf(tmp_path / "small.gguf")
     found = locate_checkpoint(str(tmp_path / "small.gguf"), None, tmp_path / "cache", print)
     assert found.folder == tmp_path / "cache" / "small"
-    assert found.name == "small"
+    assert checkpoint_name(str(tmp_path / "small.gguf")) == "small"
     assert (found.folder / "model.safetensors").is_file()
 
 

@@ -1,0 +1,242 @@
+"""The models of this process under one budget of memory: loaded when they are asked for, evicted when idle.
+
+A model is referred to while a request uses it, and never leaves then. Of the others the one used longest ago
+goes first. Loads happen one after the other; who asks for a model that loads already waits for the same load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from inference.checkpoint.errors import CheckpointError
+from inference.errors import (
+    InferenceError,
+    InsufficientMemoryError,
+    InternalError,
+    LoadFailedError,
+    ModelInUseError,
+    ModelTooLargeError,
+    UnknownModelError,
+)
+from inference.load_progress import LoadProgress, LoadStep, Percents
+from inference.loaded_model import LoadedModel
+from inference.pool_entry import Entry, Load, ModelSource
+from inference.threads import in_thread
+
+ANY_MODEL = frozenset({None, "", "default", "tgi", "dummy"})
+"""What clients send who don't choose; the last two are TGI's and huggingface_hub's."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A checkpoint on this machine. `load` blocks, and tells its argument the bytes that are in memory."""
+
+    needed_bytes: int
+    load: Callable[[Callable[[int], None]], LoadedModel]
+
+
+class Loader(Protocol):
+    """Where models come from. Both block: call them off the event loop."""
+
+    def budget_bytes(self) -> int | None:
+        """What all models together may take; None for one model alone, which takes what it needs."""
+        ...
+
+    def prepare(self, source: ModelSource, report: Callable[[str], None]) -> Prepared:
+        """Fetch or convert it where needed, and tell how much memory it needs at most.
+
+        Raises:
+            CheckpointError: the model can't be had; `Prepared.load` likewise.
+        """
+        ...
+
+
+class ModelPool:
+    """Models by name. The first source is the default model, which is pinned."""
+
+    def __init__(self, sources: Sequence[ModelSource], loader: Loader, clock: Callable[[], float]) -> None:
+        self._loader = loader
+        self._clock = clock
+        self._entries = {source.name: Entry(source) for source in sources}
+        self.default = self._entries[sources[0].name]
+        self.default.pinned = True
+        self.budget_bytes: int | None = None
+        self._loads = asyncio.Lock()
+
+    @property
+    def reserved_bytes(self) -> int:
+        """What the models take, and what those that load may take."""
+        return sum(entry.reserved_bytes for entry in self._entries.values())
+
+    def entries(self) -> Iterator[Entry]:
+        """All models, the default one first."""
+        yield from self._entries.values()
+
+    def loaded(self) -> Iterator[LoadedModel]:
+        """Those that are in memory."""
+        return (entry.model for entry in self._entries.values() if entry.model)
+
+    def entry(self, name: str | None) -> Entry:
+        """The model that a request means. Where there is only one, every name means it, as in TGI.
+
+        Raises:
+            UnknownModelError: there are several, and none has this name.
+        """
+        if name in self._entries:
+            return self._entries[name]
+        if len(self._entries) == 1 or name in ANY_MODEL:
+            return self.default
+        raise UnknownModelError(f"there is no model {name!r}; GET /v1/models lists those there are")
+
+    @asynccontextmanager
+    async def use(self, name: str | None) -> AsyncIterator[LoadedModel]:
+        """Refer to a model until the block ends; it is loaded first where it isn't.
+
+        Raises:
+            UnknownModelError: there is none of this name.
+            LoadFailedError: it can't be loaded; `GET /models` says why.
+            ModelTooLargeError, InsufficientMemoryError: there is no room for it, at all or at present.
+        """
+        entry = self.entry(name)
+        entry.in_use += 1  # before it has loaded, so that it can't be evicted in between
+        try:
+            yield entry.model or await self._loaded_for_request(entry)
+        finally:
+            entry.in_use -= 1
+            entry.last_used_s = self._clock()
+
+    def start_load(self, name: str) -> Load | None:
+        """Begin to load a model, or join the load that has begun; None where it is loaded.
+
+        Raises:
+            UnknownModelError: there is none of this name.
+        """
+        entry = self._named(name)
+        if entry.load is None and entry.model is None:
+            progress = LoadProgress()
+            task = asyncio.create_task(self._load(entry, progress))
+            entry.load = Load(task, progress)
+            task.add_done_callback(lambda task: task.cancelled() or task.exception())  # somebody may look
+        return entry.load
+
+    async def unload(self, name: str) -> Entry:
+        """Free what a model takes. One that isn't loaded is left as it is.
+
+        Raises:
+            UnknownModelError: there is none of this name.
+            ModelInUseError: a request uses it, it is being loaded, or it is the default one.
+        """
+        entry = self._named(name)
+        if entry is self.default:
+            raise ModelInUseError("the default model stays loaded")
+        if entry.load or entry.in_use:
+            busy = "is being loaded" if entry.load else f"is used by {entry.in_use} requests"
+            raise ModelInUseError(f"the model {name} {busy}")
+        entry.pinned, entry.failure = False, None
+        await self._drop(entry)
+        return entry
+
+    def pin(self, name: str, pinned: bool) -> None:
+        """Keep a model, or let it be evicted again. The default model stays pinned.
+
+        Raises:
+            UnknownModelError: there is none of this name.
+        """
+        entry = self._named(name)
+        entry.pinned = pinned or entry is self.default
+
+    def _named(self, name: str) -> Entry:
+        if name not in self._entries:
+            raise UnknownModelError(f"there is no model {name!r}; GET /models lists those there are")
+        return self._entries[name]
+
+    async def _loaded_for_request(self, entry: Entry) -> LoadedModel:
+        load = self.start_load(entry.name)
+        assert load is not None  # noqa: S101 (it has no model)
+        try:
+            return await asyncio.shield(load.task)
+        except (LoadFailedError, InternalError):  # why is the operator's business
+            raise LoadFailedError(f"the model {entry.name} could not be loaded") from None
+
+    async def _load(self, entry: Entry, progress: LoadProgress) -> LoadedModel:
+        try:
+            async with self._loads:
+                entry.model = await self._load_now(entry, progress)
+        except InferenceError as error:
+            entry.failure = str(error)
+            _log.error("%s", error)
+            raise
+        finally:
+            entry.reserved_bytes = entry.model.memory_bytes if entry.model else 0
+            entry.load = None
+            progress.end()
+        entry.failure = None
+        return entry.model
+
+    async def _load_now(self, entry: Entry, progress: LoadProgress) -> LoadedModel:
+        loop = asyncio.get_running_loop()
+
+        def report(line: str) -> None:
+            _log.info(line)
+            loop.call_soon_threadsafe(progress.tell, LoadStep(line))
+
+        try:
+            if self.budget_bytes is None:
+                self.budget_bytes = await in_thread(self._loader.budget_bytes, loop)
+            prepared = await in_thread(lambda: self._loader.prepare(entry.source, report), loop)
+            total = prepared.needed_bytes
+            await self._reserve(entry, total)
+            percents = Percents(total)
+
+            def count(loaded: int) -> None:
+                if percents.passes(loaded):
+                    loop.call_soon_threadsafe(progress.tell, LoadStep(None, loaded, total))
+
+            return await in_thread(lambda: prepared.load(count), loop)
+        except CheckpointError as error:
+            raise LoadFailedError(str(error)) from None
+        except InferenceError:
+            raise
+        except Exception:  # noqa: BLE001 (what is unforeseen stays in the log)
+            _log.exception("a load failed unexpectedly")
+            raise InternalError(f"the model {entry.name} could not be loaded; the log says why") from None
+
+    async def _reserve(self, entry: Entry, needed_bytes: int) -> None:
+        """Take a part of the budget, evicting idle models where that makes room; all of it or nothing."""
+        if self.budget_bytes is not None:
+            others = [other for other in self._entries.values() if other is not entry]
+            self._check_room(entry, needed_bytes, others, self.budget_bytes)
+            while self.reserved_bytes + needed_bytes > self.budget_bytes:
+                idle = [other for other in others if other.is_idle]
+                await self._drop(min(idle, key=lambda other: other.last_used_s))
+                self._check_room(entry, needed_bytes, others, self.budget_bytes)  # one may be in use by now
+        entry.reserved_bytes = needed_bytes
+
+    def _check_room(
+        self, entry: Entry, needed_bytes: int, others: Sequence[Entry], budget_bytes: int
+    ) -> None:
+        """See that evicting all idle models would make room."""
+        pinned_bytes = sum(other.reserved_bytes for other in others if other.pinned)
+        busy_bytes = sum(other.reserved_bytes for other in others if not other.is_idle)
+        told = f"the model {entry.name} needs up to {needed_bytes} bytes of {budget_bytes}"
+        if needed_bytes + pinned_bytes > budget_bytes:
+            raise ModelTooLargeError(f"{told}, of which pinned models take {pinned_bytes}")
+        if needed_bytes + busy_bytes > budget_bytes:
+            raise InsufficientMemoryError(f"{told}, of which models in use take {busy_bytes}")
+
+    async def _drop(self, entry: Entry) -> None:
+        model, entry.model = entry.model, None
+        if model:
+            loop = asyncio.get_running_loop()
+            await in_thread(model.engine.close, loop)
+            del model
+            await in_thread(gc.collect, loop)  # there are cycles in it, which would keep the weights
+            entry.reserved_bytes = 0
+            _log.info("model unloaded", extra={"model": entry.name})
