@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     add("status", _status, "Services with their replicas, Triggers with their lag")
+    add("apply", _apply, "read the manifests again, and do what has changed in them")
     add("dead-letters", _dead_letters, "events that no subscriber took, with the reason")
     redeliver = add("redeliver", _redeliver, "deliver a dead letter once more")
     which = redeliver.add_mutually_exclusive_group(required=True)
@@ -163,9 +164,17 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(status))
         return 0
-    _table(status["services"], ("name", "state", "replicas", "waiting", "requests", "restarts", "memory_mb"))
+    _table(
+        status["services"],
+        ("name", "state", "revision", "replicas", "waiting", "requests", "restarts", "memory_mb"),
+    )
     print()
     _table(status["triggers"], ("name", "broker", "lag", "waiting", "taken", "failed", "dead_letters"))
+    return 0
+
+
+def _apply(arguments: argparse.Namespace) -> int:
+    _print(ask(_socket(arguments), "apply"), arguments, ("object", "change"))
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from .datafolder import DataFolder
 from .eventing import DeadLetter, LogRefused, Record
 from .firstuse import FirstUse, Refused
 from .machine import Machine
+from .manifests import ManifestError, Manifests
 from .serving.memory import own_memory_bytes
 
 LOG_LINES = 1_000
@@ -22,7 +23,11 @@ LOG_LINES = 1_000
 class Commands:
     """The admin door's commands, over the machine's parts."""
 
-    def __init__(self, machine: Machine, first_use: FirstUse, data: DataFolder) -> None:
+    def __init__(
+        self, machine: Machine, first_use: FirstUse, data: DataFolder, read: Callable[[], Manifests]
+    ) -> None:
+        """`read` reads the manifests as they are now; `ManifestError`."""
+        self._read = read
         self._machine = machine
         self._first_use = first_use
         self._data = data
@@ -32,6 +37,7 @@ class Commands:
         """Every command under the name that a person types."""
         return {
             "status": self.status,
+            "apply": self.apply,
             "dead-letters": self.dead_letters,
             "redeliver": self.redeliver,
             "events": self.events,
@@ -62,6 +68,16 @@ class Commands:
                 "up_s": round(time.monotonic() - self._began_s, 1),
             },
         }
+
+    async def apply(self, words: Row) -> AsyncIterator[Row]:
+        """Read the manifests again, and do what has changed in them: a row an object."""
+        try:
+            for name, change in (await self._machine.apply(self._read())).items():
+                yield {"object": name, "change": change}
+        except ManifestError as error:
+            raise CommandError(f"nothing is changed; the manifests can't be run here:\n{error}") from None
+        except LogRefused as error:
+            raise CommandError(f"the Broker's log took it not, or in part; say it again: {error}") from None
 
     async def dead_letters(self, words: Row) -> AsyncIterator[Row]:
         """One row an event that a Trigger gave up on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,9 @@ from .datafolder import DataFolder
 from .eventing import Eventing, Sinks, sink_environment
 from .eventing.sinks import INGRESS_HOSTS
 from .http import Server, bind, serve_socket
-from .manifests import Manifests
+from .manifests import ManifestError, Manifests
+from .manifests.changes import changes
+from .manifests.model import Service
 from .serving import Activator, External, Image, Inner, Outer
 
 ROOT = Path(__file__).parents[2]
@@ -59,12 +61,14 @@ class Machine:
         self, manifests: Manifests, data: DataFolder, doors: Doors, external: Mapping[str, External]
     ) -> None:
         self._doors = doors
+        self._manifests = manifests
+        self._applying = asyncio.Lock()
         self.activator = Activator(
             manifests.services,
             data.path,
             images=IMAGES,
             proxy=doors.proxy,
-            bound=partial(sink_environment, bindings=manifests.sink_bindings, sinks=Sinks(manifests)),
+            bound=_bound(manifests),
             secret=data.secret,
             external=external,
         )
@@ -82,6 +86,25 @@ class Machine:
         ]
         self.activator.start()
 
+    async def apply(self, manifests: Manifests) -> dict[str, str]:
+        """Go over to changed manifests: what has changed, by object.
+
+        Raises:
+            ManifestError: they name revisions that there aren't; nothing has changed.
+            LogRefused: the log took it not or only in part; applied again, the rest is done.
+        """
+        async with self._applying:
+            bound = _bound(manifests)
+            if problems := self.activator.missing(manifests.services, bound):
+                raise ManifestError(problems)
+            found = changes(self._manifests, manifests)
+            revisions = self.activator.apply(manifests.services, bound)
+            self._outer.apply(manifests.services)
+            self._inner.apply(manifests.services)
+            await self.eventing.apply(manifests)
+            self._manifests = manifests
+            return found | revisions
+
     async def stop(self) -> None:
         """End everything in less than five seconds.
 
@@ -91,3 +114,7 @@ class Machine:
         await asyncio.gather(outer.close(SERVED_WITHIN_S), self.activator.stop(SERVED_WITHIN_S))
         await inner.close(DELIVERED_WITHIN_S)
         await self.eventing.stop(DELIVERED_WITHIN_S)
+
+
+def _bound(manifests: Manifests) -> Callable[[Service], Mapping[str, str]]:
+    return partial(sink_environment, bindings=manifests.sink_bindings, sinks=Sinks(manifests))

@@ -14,7 +14,9 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -31,8 +33,9 @@ from .http import HttpError, bind
 from .machine import IMAGES, ROOT, Doors, Machine, inner_door
 from .manifests import ManifestError, Manifests, load
 from .manifests.model import EnvVar, Service
+from .manifests.problems import Problem
 from .models import Model, choose
-from .serving import External
+from .serving import External, first_missing
 from .serving.orphans import end_orphans
 from .stores import check_store, store_mark, with_store
 
@@ -53,9 +56,10 @@ def run(options: Options) -> int:
         console.say(f"  {len(orphans)} processes of a runner that was killed are ended")
     if options.reset:
         _reset(data, options)
-    manifests = _manifests(options.overlay)
-    if options.store:
-        manifests = with_store(manifests, options.store)
+    try:
+        manifests = _read(options, Model(), _at_first)
+    except ManifestError as error:
+        raise StartError(f"--overlay {options.overlay} can't be run here:\n{error}") from None
     outer = _outer_door(options)
     model = Model()
     if any(service.name == INFERENCE for service in manifests.services):
@@ -79,7 +83,8 @@ async def _serve(
         await machine.start()
     except LogRefused as error:
         raise StartError(f"--data {data.path}: the Broker's log can't be opened: {error}") from None
-    door = await admin.serve(data.admin_socket, Commands(machine, first_use, data).by_name())
+    commands = Commands(machine, first_use, data, partial(_read, options, model))
+    door = await admin.serve(data.admin_socket, commands.by_name())
     stopping = asyncio.ensure_future(stop.wait())
     starting = asyncio.ensure_future(_make_ready(machine, first_use, manifests, console))
     try:
@@ -141,11 +146,20 @@ def _tell(
         print(welcome(url, api_key, model), flush=True)
 
 
-def _manifests(overlay: Path) -> Manifests:
-    try:
-        return load(overlay.absolute(), ROOT, images=IMAGES, check=problems)
-    except ManifestError as error:
-        raise StartError(f"--overlay {overlay} can't be run here:\n{error}") from None
+def _read(
+    options: Options, model: Model, check: Callable[[Manifests], list[Problem]] = problems
+) -> Manifests:
+    """The overlay as it is now, with the store and the model that were chosen. `ManifestError`."""
+    manifests = load(options.overlay.absolute(), ROOT, images=IMAGES, check=check)
+    if options.store:
+        manifests = with_store(manifests, options.store)
+    return _with_model(manifests, model)
+
+
+def _at_first(manifests: Manifests) -> list[Problem]:
+    """What can't be done, and what can't be done when every Service has its first revision only."""
+    missing = [problem for service in manifests.services for problem in first_missing(service)]
+    return [*problems(manifests), *missing]
 
 
 def _with_model(manifests: Manifests, model: Model) -> Manifests:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from .admission import corpus, network, parity
+from .admission import network, parity, sound
 from .admission.admit import Verdict, make_place, rendered, verdicts
 from .admission.apiserver import Kubectl, api_server
 from .admission.knative import knative
@@ -65,7 +65,7 @@ def _admit(names: list[str]) -> int:
 def _corpus(*, check: bool) -> int:
     """Ask anew, and write down what was said, or only say what has changed."""
     with _knative("corpus", *(["--check"] if check else [])) as kubectl:
-        make_place(kubectl, corpus.NAMESPACE)
+        make_place(kubectl, sound.NAMESPACE)
         before, now = parity.written_down(), parity.asked(kubectl)
     changed = [name for name in before | now if before.get(name, "") != now.get(name, "")]
     for name in changed:

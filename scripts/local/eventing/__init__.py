@@ -8,13 +8,14 @@ events in ──> ingress ──> log (fsync) ──> a subscription a Trigger �
 
 from __future__ import annotations
 
-from .eventing import Eventing, TriggerStatus
+from .eventing import Eventing
 from .log import DeadLetter, Failure, LogRefused
 from .problems import problems
 from .record import Record
 from .retention import Retention
 from .sinks import SinkError, Sinks, sink_environment, url_of
 from .subscriber import Services
+from .subscriptions import TriggerStatus
 
 __all__ = [
     "DeadLetter",

@@ -6,28 +6,28 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from events import CloudEvent
 from scripts.local.http import Client, Request
-from scripts.local.manifests.model import Manifests
+from scripts.local.manifests.model import Broker as BrokerManifest
+from scripts.local.manifests.model import Manifests, PingSource
 
 from .broker import Broker, HopsUsedUp
 from .classes import CLASSES
 from .ingress import MAX_EVENT_BYTES, Ingress
-from .log import Checkpoint, DeadLetter, LogRefused
+from .log import DeadLetter, LogRefused
 from .ping import ping
 from .record import Record
 from .retention import Retention
 from .route import Route, route_of
-from .sinks import Sinks
+from .sinks import Sink, Sinks
 from .sqlite.checkpoints import SqliteCheckpoints
 from .sqlite.database import Database
 from .sqlite.deadletters import SqliteDeadLetters
 from .sqlite.eventlog import SqliteEventLog
 from .subscriber import HttpSubscriber, Services
-from .subscription import Subscription
+from .subscriptions import Subscriptions, TriggerStatus
 
 log = logging.getLogger(__name__)
 
@@ -40,19 +40,6 @@ LETTERS_A_PAGE = 100
 COLLECTOR = (10_000, 20, 50)
 """Thousands of events stay in memory for a while and none is part of a cycle: at its default the garbage
 collector looks through them every few dozen events, for a tenth of the processor's time."""
-
-
-@dataclass(frozen=True, slots=True)
-class TriggerStatus:
-    """How a Trigger is doing. `lag`: events that are not known to be done; `waiting`: those in back-off."""
-
-    trigger: str
-    broker: str
-    lag: int
-    waiting: int
-    taken: int
-    failed: int
-    dead: int
 
 
 class Eventing:
@@ -72,18 +59,16 @@ class Eventing:
         self._sinks = Sinks(manifests)
         self._retention = retention or Retention()
         self._database = Database(folder / FILE, max_pages=max_pages)
-        self._checkpoints = SqliteCheckpoints(self._database)
         self._letters = SqliteDeadLetters(self._database)
-        names = [f"{broker.namespace}/{broker.name}" for broker in manifests.brokers]
-        self._events = SqliteEventLog(self._database, names)
-        self._brokers = {
-            name: Broker(name, CLASSES[broker.klass], self._events)
-            for name, broker in zip(names, manifests.brokers, strict=True)
-        }
+        self._events = SqliteEventLog(self._database, [name_of(broker) for broker in manifests.brokers])
+        self._brokers = self._brokers_of(manifests)
         self._ingress = Ingress(self._brokers.values(), max_event_bytes)
         self._client = Client()
         self._subscriber = HttpSubscriber(services, self._client, self._publish)
-        self._subscriptions: dict[str, Subscription] = {}
+        self._subscriptions = Subscriptions(
+            SqliteCheckpoints(self._database), self._letters, self._subscriber, self._events.end
+        )
+        self._pings: list[tuple[PingSource, Sink, asyncio.Task[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -91,29 +76,35 @@ class Eventing:
         gc.set_threshold(*COLLECTOR)
         await self._database.open()
         await self._events.open()
-        known = await self._checkpoints.load()
-        for route, broker in self._routes():
-            self._subscriptions[route.name] = self._subscription(route, broker, known.get(route.name))
-        await self._checkpoints.forget([name for name in known if name not in self._subscriptions])
-        await self._save_checkpoints()
-        for subscription in self._subscriptions.values():
-            subscription.start()
+        await self._subscriptions.start(self._routes())
         self._tasks = [
-            asyncio.create_task(_repeat(CHECKPOINT_INTERVAL_S, self._save_checkpoints)),
+            asyncio.create_task(_repeat(CHECKPOINT_INTERVAL_S, self._subscriptions.save)),
             asyncio.create_task(_repeat(self._retention.interval_s, self._apply_retention)),
         ]
-        for source in self._manifests.ping_sources:
-            sink = self._sinks.resolve(source.sink, source.namespace)
-            self._tasks.append(asyncio.create_task(ping(source, sink, self._subscriber)))
+        self._start_pings()
+
+    async def apply(self, manifests: Manifests) -> None:
+        """Go over to changed manifests, which have passed `problems`. `LogRefused`."""
+        before = self._meaning()
+        self._manifests, self._sinks = manifests, Sinks(manifests)
+        for broker in manifests.brokers:
+            await self._events.add(name_of(broker))
+        self._brokers = self._brokers_of(manifests)
+        self._ingress.serve(self._brokers.values())
+        now = self._meaning()
+        changed = {name for name in now if name in before and now[name] != before[name]}
+        await self._subscriptions.apply(self._routes(), changed)
+        self._start_pings()
 
     async def stop(self, grace_s: float = 1.0) -> None:
         """Finish what is answered within `grace_s`; the rest waits, stored, for the next start."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *(task for _, _, task in self._pings)]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(subscription.stop(grace_s) for subscription in self._subscriptions.values()))
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._subscriptions.stop(grace_s)
         try:
-            await self._save_checkpoints()
+            await self._subscriptions.save()
         except LogRefused as error:
             log.error("the Triggers' places could not be saved, some events will come twice: %s", error)
         await self._client.close()
@@ -125,18 +116,7 @@ class Eventing:
 
     def lag(self) -> list[TriggerStatus]:
         """How each Trigger is doing, by name."""
-        return [
-            TriggerStatus(
-                name,
-                subscription.broker,
-                subscription.lag,
-                subscription.waiting,
-                subscription.counts.taken,
-                subscription.counts.failed,
-                subscription.counts.dead,
-            )
-            for name, subscription in sorted(self._subscriptions.items())
-        ]
+        return self._subscriptions.status()
 
     async def dead_letters(self, limit: int = 1_000, after: int = 0) -> list[DeadLetter]:
         """The oldest dead letters with a higher id than `after`."""
@@ -152,15 +132,16 @@ class Eventing:
             letter = await self._letters.get(ident)
             if letter is None:
                 raise LookupError(f"there is no dead letter {ident}")
-            if letter.trigger not in self._subscriptions:
+            subscription = self._subscriptions.get(letter.trigger)
+            if subscription is None:
                 raise LookupError(f"the Trigger {letter.trigger} of dead letter {ident} is no more")
-            await self._subscriptions[letter.trigger].redeliver(letter)
+            await subscription.redeliver(letter)
             return 1
         count = after = 0
         while letters := await self._letters.list(LETTERS_A_PAGE, after):
             for letter in letters:
-                if letter.trigger in self._subscriptions:
-                    await self._subscriptions[letter.trigger].redeliver(letter)
+                if (subscription := self._subscriptions.get(letter.trigger)) is not None:
+                    await subscription.redeliver(letter)
                     count += 1
             after = letters[-1].id
         return count
@@ -194,20 +175,46 @@ class Eventing:
             return name
         raise LookupError("there is no Broker in the manifests, so no event passes")
 
-    def _routes(self) -> list[tuple[Route, Broker]]:
-        brokers = {(broker.namespace, broker.name): broker for broker in self._manifests.brokers}
-        return [
-            (
-                route_of(trigger, brokers[trigger.namespace, trigger.broker], self._sinks),
-                self._brokers[f"{trigger.namespace}/{trigger.broker}"],
-            )
-            for trigger in self._manifests.triggers
-        ]
+    def _brokers_of(self, manifests: Manifests) -> dict[str, Broker]:
+        return {
+            name_of(broker): Broker(name_of(broker), CLASSES[broker.klass], self._events)
+            for broker in manifests.brokers
+        }
 
-    def _subscription(self, route: Route, broker: Broker, known: Checkpoint | None) -> Subscription:
-        if known is None or known.broker != broker.name:
-            known = Checkpoint(broker.name, self._events.end(broker.name))
-        return Subscription(route, broker, self._letters, self._subscriber, known)
+    def _routes(self) -> dict[str, tuple[Route, Broker]]:
+        declared = {name_of(broker): broker for broker in self._manifests.brokers}
+        routes = [
+            (route_of(trigger, declared[broker], self._sinks), self._brokers[broker])
+            for trigger in self._manifests.triggers
+            for broker in (f"{trigger.namespace}/{trigger.broker}",)
+        ]
+        return {route.name: (route, broker) for route, broker in routes}
+
+    def _meaning(self) -> dict[str, tuple[object, ...]]:
+        """What each Trigger does, to be compared: its text, its Broker's, and where that leads."""
+        declared = {name_of(broker): broker for broker in self._manifests.brokers}
+        said = {f"{trigger.namespace}/{trigger.name}": trigger for trigger in self._manifests.triggers}
+        return {
+            name: (said[name], declared[broker.name], route.sink, route.dead_letter_sink)
+            for name, (route, broker) in self._routes().items()
+        }
+
+    def _start_pings(self) -> None:
+        """One task for each source of the manifests; those of others end."""
+        wanted = [
+            (source, self._sinks.resolve(source.sink, source.namespace))
+            for source in self._manifests.ping_sources
+        ]
+        for source, sink, task in self._pings:
+            if (source, sink) not in wanted:
+                task.cancel()
+        kept = [running for running in self._pings if running[:2] in wanted]
+        there = [running[:2] for running in kept]
+        self._pings = kept + [
+            (source, sink, asyncio.create_task(ping(source, sink, self._subscriber)))
+            for source, sink in wanted
+            if (source, sink) not in there
+        ]
 
     async def _publish(self, broker: str, event: CloudEvent) -> None:
         try:
@@ -215,22 +222,13 @@ class Eventing:
         except HopsUsedUp as error:
             log.warning("%s: %s", broker, error)
 
-    async def _save_checkpoints(self) -> None:
-        changed = {name: one.checkpoint() for name, one in self._subscriptions.items() if one.changed}
-        if not changed:
-            return
-        try:
-            await self._checkpoints.save(changed)
-        except LogRefused:
-            for name in changed:
-                self._subscriptions[name].changed = True
-            raise
-
     async def _apply_retention(self) -> None:
-        needed = {name: self._events.end(name) for name in self._brokers}
-        for subscription in self._subscriptions.values():
-            needed[subscription.broker] = min(needed[subscription.broker], subscription.lowest)
-        await self._retention.apply(self._events, needed)
+        await self._retention.apply(self._events, self._subscriptions.needed(self._brokers))
+
+
+def name_of(broker: BrokerManifest) -> str:
+    """`<namespace>/<name>`."""
+    return f"{broker.namespace}/{broker.name}"
 
 
 async def _repeat(interval_s: float, work: Callable[[], Awaitable[None]]) -> None:

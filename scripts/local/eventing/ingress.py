@@ -25,8 +25,12 @@ class Ingress:
     """Answers 202 once the event survives a crash; 400, 404, 405, 413 and 503 say why not."""
 
     def __init__(self, brokers: Iterable[Broker], max_bytes: int = MAX_EVENT_BYTES) -> None:
-        self._brokers = {f"/{broker.name}".encode(): broker for broker in brokers}
         self._max_bytes = max_bytes
+        self.serve(brokers)
+
+    def serve(self, brokers: Iterable[Broker]) -> None:
+        """Take events for these from now on."""
+        self._brokers = {f"/{broker.name}".encode(): broker for broker in brokers}
 
     def handle(self, request: Request) -> Awaitable[None] | None:
         """Answer one request; now, or from the log's commit."""

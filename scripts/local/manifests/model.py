@@ -1,12 +1,13 @@
 """What the manifests say, read and checked: the words that the rest of the runner speaks.
 
-Times are seconds, `where` is the line of the manifest, and None means that the manifest doesn't say.
+Times are seconds, `where` is the line of the manifest, and None means that the manifest doesn't say. Objects
+are equal where they say the same, wherever they stand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 
@@ -25,7 +26,7 @@ class SourceLocation:
 class Destination:
     """Where events go: an object, a URI, or a URI relative to the object's address (Knative's duck type)."""
 
-    where: SourceLocation
+    where: SourceLocation = field(compare=False)
     kind: Literal["Service", "Broker"] | None = None
     namespace: str = ""
     name: str = ""
@@ -46,7 +47,7 @@ class EnvVar:
 
     name: str
     value: str | SecretKey
-    where: SourceLocation
+    where: SourceLocation = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,23 @@ class Scaling:
 
 
 @dataclass(frozen=True, slots=True)
+class TrafficTarget:
+    """A share of a Service's requests; with a `tag`, also an address of its own."""
+
+    where: SourceLocation = field(compare=False)
+    revision: str | None = None
+    """None: the latest that is ready."""
+    percent: int = 0
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """A Knative Service: a process, how many of it, and for how long it may answer."""
 
     name: str
     namespace: str
-    where: SourceLocation
+    where: SourceLocation = field(compare=False)
     image: str
     command: tuple[str, ...]
     """With the arguments; `$(NAME)` not yet expanded."""
@@ -107,11 +119,20 @@ class Service:
     liveness: Probe | None = None
     startup: Probe | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    revision_name: str | None = None
+    """What the template calls the revision that is made of it; None: Service and number."""
+    traffic: tuple[TrafficTarget, ...] = ()
+    """Empty: all of it to the latest revision."""
 
     @property
     def host(self) -> str:
         """The name under which others call it."""
         return f"{self.name}.{self.namespace}.svc.cluster.local"
+
+    @property
+    def template(self) -> Service:
+        """What a revision is made of: without what can change and leave the processes as they are."""
+        return replace(self, cluster_local=False, labels={}, traffic=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +152,7 @@ class Broker:
 
     name: str
     namespace: str
-    where: SourceLocation
+    where: SourceLocation = field(compare=False)
     klass: str
     delivery: Delivery = Delivery()
 
@@ -143,7 +164,7 @@ class Filter:
     dialect: str
     argument: Any
     """A map of strings (exact, prefix, suffix), Filters (all, any), a Filter (not), or text (cesql)."""
-    where: SourceLocation
+    where: SourceLocation = field(compare=False)
     path: str
     """The field in the manifest, such as `spec.filters[0].any[1].exact`."""
 
@@ -154,7 +175,7 @@ class Trigger:
 
     name: str
     namespace: str
-    where: SourceLocation
+    where: SourceLocation = field(compare=False)
     broker: str
     subscriber: Destination
     filter_attributes: Mapping[str, str] | None = None
@@ -169,7 +190,7 @@ class PingSource:
 
     name: str
     namespace: str
-    where: SourceLocation
+    where: SourceLocation = field(compare=False)
     schedule: str
     sink: Destination
     timezone: str | None = None
@@ -184,7 +205,7 @@ class SinkBinding:
 
     name: str
     namespace: str
-    where: SourceLocation
+    where: SourceLocation = field(compare=False)
     sink: Destination
     subject_name: str | None = None
     subject_labels: Mapping[str, str] = field(default_factory=dict)

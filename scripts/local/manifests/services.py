@@ -12,6 +12,7 @@ from .metadata import Metadata, read_metadata
 from .model import Probe, Scaling, Service
 from .probes import read_probe
 from .scaling import GROUP, read_scaling
+from .traffic import read_revision_name, read_traffic
 
 VISIBILITY = "networking.knative.dev/visibility"
 MAX_TIMEOUT_S = 600
@@ -35,19 +36,17 @@ def read_service(manifest: Fields, values: Values, images: Collection[str]) -> S
     """A Service; `images` are those that this machine has an environment for."""
     metadata = read_metadata(manifest, dns_label=True)
     cluster_local = _is_cluster_local(manifest, metadata)
-    for key in metadata.annotations:
-        if key.startswith(GROUP):
-            metadata.annotations.fault(key, "has no effect here: it belongs under spec.template.metadata")
+    _refuse_misplaced(metadata.annotations)
     spec = manifest.fields("spec")
     manifest.ignore("status")
     manifest.finish()
-    _read_traffic(spec)
+    traffic = read_traffic(spec)
     template = spec.fields("template")
     spec.finish()
     pod = template.fields("spec")
     container = _container(pod)
     concurrency = pod.integer("containerConcurrency", 0, 0, MAX_CONCURRENCY) or 0
-    scaling, deadline_s = _annotations(template, concurrency)
+    revision_name, scaling, deadline_s = _template_metadata(template, metadata.name, concurrency)
     timeout_s = pod.integer("timeoutSeconds", 300, 0, MAX_TIMEOUT_S) or 300
     start_s = pod.integer("responseStartTimeoutSeconds", 0, 0, timeout_s) or min(300, timeout_s)
     idle_s = pod.integer("idleTimeoutSeconds", 0, 0, timeout_s)
@@ -70,6 +69,8 @@ def read_service(manifest: Fields, values: Values, images: Collection[str]) -> S
         liveness=liveness,
         startup=startup,
         labels=metadata.labels,
+        revision_name=revision_name,
+        traffic=traffic,
     )
     _read_volumes(pod, container)
     _read_port(container)
@@ -91,16 +92,6 @@ def _is_cluster_local(manifest: Fields, metadata: Metadata) -> bool:
     return visibility == "cluster-local"
 
 
-def _read_traffic(spec: Fields) -> None:
-    for target in spec.items("traffic"):
-        if not target.boolean("latestRevision", default=True):
-            target.fault("latestRevision", "must be true: here there is one revision of a Service")
-        percent = target.integer("percent", 100, 0, 100)
-        if percent != 100:
-            target.fault("percent", f"{percent} is not supported: all traffic goes to the one revision")
-        target.finish()
-
-
 def _container(pod: Fields) -> Fields:
     containers = pod.items("containers")
     if len(containers) != 1:
@@ -111,9 +102,16 @@ def _container(pod: Fields) -> Fields:
     return containers[0] if containers else Fields(None, pod.where, "", [])
 
 
-def _annotations(template: Fields, concurrency: int) -> tuple[Scaling, float]:
+def _refuse_misplaced(annotations: Fields) -> None:
+    for key in annotations:
+        if key.startswith(GROUP):
+            annotations.fault(key, "has no effect here: it belongs under spec.template.metadata")
+
+
+def _template_metadata(template: Fields, service: str, concurrency: int) -> tuple[str | None, Scaling, float]:
     metadata = template.fields("metadata")
-    metadata.ignore("labels", "name", "creationTimestamp")
+    name = read_revision_name(metadata, service)
+    metadata.ignore("labels", "creationTimestamp")
     annotations = metadata.fields("annotations")
     metadata.finish()
     template.finish()
@@ -126,7 +124,7 @@ def _annotations(template: Fields, concurrency: int) -> tuple[Scaling, float]:
             annotations.fault(PROGRESS_DEADLINE, str(error))
         if deadline_s < 0 or deadline_s != int(deadline_s):
             annotations.fault(PROGRESS_DEADLINE, f"{text} must be whole seconds, and positive")
-    return read_scaling(annotations, concurrency), deadline_s
+    return name, read_scaling(annotations, concurrency), deadline_s
 
 
 def _image(container: Fields, images: Collection[str]) -> str:

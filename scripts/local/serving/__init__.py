@@ -7,5 +7,15 @@ from .errors import NoReplica, NoSuchService
 from .external import External
 from .images import Image
 from .listeners import Inner, Outer
+from .served import first_missing
 
-__all__ = ["Activator", "External", "Image", "Inner", "NoReplica", "NoSuchService", "Outer"]
+__all__ = [
+    "Activator",
+    "External",
+    "Image",
+    "Inner",
+    "NoReplica",
+    "NoSuchService",
+    "Outer",
+    "first_missing",
+]

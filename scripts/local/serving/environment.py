@@ -14,20 +14,18 @@ from .images import Image
 PASSED_ON = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "NVIDIA_VISIBLE_DEVICES", "TZ")
 """What belongs to the machine rather than to the person at it."""
 
-REVISION = "00001"
-"""Here a Service has one revision, for as long as the runner lives."""
-
 
 def child_environment(
     service: Service,
     image: Image,
     data: Path,
     *,
+    revision: str,
     proxy: str,
     bound: Mapping[str, str],
     secret: Callable[[str, str], str],
 ) -> dict[str, str]:
-    """The variables of every replica of `service`, all but `PORT`.
+    """The variables of every replica of a `revision` of `service`, all but `PORT`.
 
     `data` is the runner's data folder, `proxy` the URL of the inner listener, `bound` what SinkBindings add,
     `secret` the value of a key of a Secret. The manifest's variables may refer to all of these, and to those
@@ -43,7 +41,7 @@ def child_environment(
         "HADAL_DATA": str(data),
         "K_SERVICE": service.name,
         "K_CONFIGURATION": service.name,
-        "K_REVISION": f"{service.name}-{REVISION}",
+        "K_REVISION": revision,
         "http_proxy": proxy,
         "no_proxy": "127.0.0.1,localhost",
         **{name: os.environ[name] for name in PASSED_ON if name in os.environ},

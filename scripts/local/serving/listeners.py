@@ -8,6 +8,7 @@ from scripts.local.http import Request
 from scripts.local.manifests.model import Service
 
 from .activator import Activator
+from .addresses import Address, labels_of
 from .proxy import forward, refuse
 
 DEFAULT_SERVICE = "gateway"
@@ -22,26 +23,28 @@ class Outer:
 
     def __init__(self, services: Iterable[Service], activator: Activator) -> None:
         self._activator = activator
-        self._public: dict[tuple[bytes, bytes], str] = {}
-        self._inside: set[tuple[bytes, bytes]] = set()
-        for service in services:
-            labels = (service.name.encode(), service.namespace.encode())
-            if service.cluster_local:
-                self._inside.add(labels)
-            else:
-                self._public[labels] = service.name
-        self._default = DEFAULT_SERVICE if DEFAULT_SERVICE in self._public.values() else None
+        self.apply(services)
+
+    def apply(self, services: Iterable[Service]) -> None:
+        """Serve these from now on."""
+        services = list(services)
+        inside = {service.name for service in services if service.cluster_local}
+        self._known: dict[tuple[bytes, bytes], Address | None] = {
+            (name.encode(), namespace.encode()): None if address.service in inside else address
+            for (name, namespace), address in labels_of(services).items()
+        }
+        default = Address(DEFAULT_SERVICE)
+        self._default = default if default in self._known.values() else None
 
     def __call__(self, request: Request) -> Awaitable[None] | None:
         """Hand a request on, or answer 404."""
         host, target = _address(request)
         name, _, rest = host.partition(b".")
-        labels = (name, rest.partition(b".")[0])
-        service = None if labels in self._inside else self._public.get(labels, self._default)
-        if service is None:
+        address = self._known.get((name, rest.partition(b".")[0]), self._default)
+        if address is None:
             refuse(request, 404, "no Service is reachable from outside under this host")
             return None
-        return forward(request, self._activator, service, target, edge=True)
+        return forward(request, self._activator, address, target, edge=True)
 
 
 class Inner:
@@ -57,15 +60,23 @@ class Inner:
         self._activator = activator
         self._ingress = ingress
         self._brokers = LOOPBACK.union(*(_forms(host) for host in ingress_hosts))
-        self._names = sorted(service.host for service in services)
-        self._services = {form: service.name for service in services for form in _forms(service.host)}
+        self.apply(services)
+
+    def apply(self, services: Collection[Service]) -> None:
+        """Serve these from now on."""
+        hosts = {
+            f"{name}.{namespace}.svc.cluster.local": address
+            for (name, namespace), address in labels_of(services).items()
+        }
+        self._names = sorted(hosts)
+        self._services = {form: address for host, address in hosts.items() for form in _forms(host)}
 
     def __call__(self, request: Request) -> Awaitable[None] | None:
         """Hand a request on, or answer 502."""
         host, target = _address(request)
-        service = self._services.get(host)
-        if service is not None:
-            return forward(request, self._activator, service, target, edge=False)
+        address = self._services.get(host)
+        if address is not None:
+            return forward(request, self._activator, address, target, edge=False)
         if host in self._brokers:
             request.target = target
             return self._ingress(request)

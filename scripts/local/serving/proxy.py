@@ -11,6 +11,7 @@ from scripts.local.http import ClientResponse, HttpError, Request, TimedOut
 from scripts.local.http.head import Header, end_to_end, find
 
 from .activator import Activator
+from .addresses import Address
 from .errors import NoReplica, NoSuchService
 
 log = logging.getLogger(__name__)
@@ -19,13 +20,16 @@ TEXT = (b"content-type", b"text/plain; charset=utf-8")
 FORWARDED = frozenset((b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"))
 
 
-async def forward(request: Request, activator: Activator, service: str, target: bytes, *, edge: bool) -> None:
-    """Answer `request` by what `service` says to it.
+async def forward(
+    request: Request, activator: Activator, address: Address, target: bytes, *, edge: bool
+) -> None:
+    """Answer `request` by what is at `address` says to it.
 
     `edge`: the client is outside, so what it says about itself in forwarding fields isn't passed on. When the
     client leaves, this task is cancelled, which closes the exchange with the process.
     """
     body = request.body_now()
+    service = address.service
     try:
         response = await activator.request(
             service,
@@ -33,6 +37,7 @@ async def forward(request: Request, activator: Activator, service: str, target: 
             target,
             _headers(request, edge=edge),
             request.stream() if body is None else body,
+            tag=address.tag,
         )
     except HttpError as error:
         _refuse(request, service, error)

@@ -6,6 +6,7 @@ import asyncio
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from scripts.local.http import Client
 from scripts.local.manifests.model import Service
@@ -15,6 +16,7 @@ from .errors import StartFailed
 from .expansion import expand
 from .images import Image
 from .logfile import LogFile
+from .memory import group_memory_bytes
 from .ports import free_port
 from .probing import until_ready, until_started, watch
 
@@ -63,6 +65,16 @@ class Replica:
     def pending(self) -> bool:
         """Whether it counts as one of those that the autoscaler asked for."""
         return self.state in (State.STARTING, State.READY, State.UNREADY)
+
+    def status(self) -> dict[str, Any]:
+        """Its row in `scripts/run status --json`."""
+        return {
+            "pid": self.pid,
+            "port": self.port,
+            "state": self.state.value,
+            "in_flight": self.in_flight,
+            "memory_mb": round(group_memory_bytes(self.pid) / 1e6, 1) if self.pid else 0.0,
+        }
 
     async def start(self) -> None:
         """Run the command until its probes say that it is ready. `StartFailed` with the reason."""

@@ -1,4 +1,4 @@
-"""One Service: its replicas, the requests that wait for one, and how many there should be."""
+"""One revision of a Service: its replicas, the requests that wait for one, and how many should be there."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 import logging
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from .autoscaler import Autoscaler
 from .backoff import BackOff
 from .errors import NoReplica, StartFailed
-from .memory import group_memory_bytes
 from .replica import Blueprint, Replica, State
 
 log = logging.getLogger(__name__)
@@ -25,8 +25,13 @@ QUEUE = 1_000
 class Revision:
     """Keeps as many replicas as its load asks for, and gives each request to one of them."""
 
-    def __init__(self, blueprint: Blueprint) -> None:
+    def __init__(self, name: str, blueprint: Blueprint, on_ready: Callable[[Revision], None]) -> None:
+        """`on_ready` is called for every replica that has become ready."""
+        self.name = name
         self.service = blueprint.service
+        self._on_ready = on_ready
+        self._least = blueprint.service.scaling.min_scale
+        self._retired = False
         self._blueprint = blueprint
         self._loop = asyncio.get_running_loop()
         self._autoscaler = Autoscaler(blueprint.service.scaling)
@@ -41,10 +46,22 @@ class Revision:
         self._requests = 0
         self._restarts = 0
 
-    def start(self) -> None:
-        """Start what should be there from the beginning."""
+    def start(self, at_least: int = 0) -> None:
+        """Start what should be there from the beginning, and `at_least` so many until one has been ready."""
         scaling = self.service.scaling
-        self._scale_to(max(scaling.min_scale, scaling.initial_scale))
+        self._least = max(scaling.min_scale, at_least)
+        self._scale_to(max(self._least, scaling.initial_scale))
+
+    def retire(self) -> None:
+        """Nobody is sent here any more: what is being answered is finished, and the processes end."""
+        self._retired, self._least = True, 0
+        self._scale_to(self._pending() if self._waiting else 0)
+
+    def come_back(self) -> None:
+        """Requests come here (again)."""
+        if self._retired:
+            self._retired, self._least = False, self.service.scaling.min_scale
+            self._scale_to(max(self._least, self._pending()))
 
     async def stop(self, grace_s: float) -> None:
         """Take nothing new and end every process, within `grace_s` or by force."""
@@ -56,7 +73,6 @@ class Revision:
         for life in self._lives:
             life.cancel()
         await asyncio.gather(*self._lives, return_exceptions=True)
-        self._blueprint.log.close()
 
     def take(self) -> Replica | None:
         """A replica for one more request, if there is one now. Who gets one gives it back by `release`."""
@@ -85,27 +101,20 @@ class Revision:
         elif self._waiting:
             self._serve_waiting()
 
+    def unreachable(self, replica: Replica) -> None:
+        """It refuses connections, so it is on its way out: another takes its place."""
+        if replica.state in (State.READY, State.UNREADY, State.DRAINING):
+            self._end(replica)
+
     def status(self) -> dict[str, Any]:
         """What `scripts/run status` shows."""
-        replicas: list[dict[str, Any]] = [
-            {
-                "pid": replica.pid,
-                "port": replica.port,
-                "state": replica.state.value,
-                "in_flight": replica.in_flight,
-                "memory_mb": round(group_memory_bytes(replica.pid) / 1e6, 1) if replica.pid else 0.0,
-            }
-            for replica in self._replicas
-        ]
         return {
-            "name": self.service.name,
             "state": self._summary(),
-            "replicas": replicas,
+            "replicas": [{"revision": self.name, **replica.status()} for replica in self._replicas],
             "waiting": len(self._waiting),
             "requests": self._requests,
             "restarts": self._restarts,
             "reason": self._back_off.reason,
-            "memory_mb": round(sum(replica["memory_mb"] for replica in replicas), 1),
         }
 
     # Requests.
@@ -217,12 +226,16 @@ class Revision:
         if replica.state is State.STARTING:
             replica.state = State.READY
         self._back_off.ready()
-        log.info("%s: process %d is ready", self.service.name, replica.pid)
+        log.info("%s: process %d is ready", self.name, replica.pid)
+        if not self._retired:
+            self._least = self.service.scaling.min_scale
+        self._on_ready(self)
         self._serve_waiting()
+        self._plan_look()
 
     def _start_failed(self, failure: StartFailed) -> None:
         self._back_off.failed(self._loop.time(), str(failure))
-        log.warning("%s could not be started: %s", self.service.name, failure)
+        log.warning("%s could not be started: %s", self.name, failure)
         if self._back_off.hopeless or failure.final:
             self._fail_waiting(self._hopeless())
         self._restart()
@@ -231,13 +244,12 @@ class Revision:
         now = self._loop.time()
         self._restarts += 1
         self._back_off.crashed(now, now - replica.ready_at)
-        log.warning("%s: process %d ended with status %d", self.service.name, replica.pid, status)
+        log.warning("%s: process %d ended with status %d", self.name, replica.pid, status)
         self._restart()
 
     def _restart(self) -> None:
         """Bring back what is needed: for those that wait, and for `min-scale`."""
-        least = self.service.scaling.min_scale
-        needed = max(least, self._autoscaler.at_once() if self._waiting else 0)
+        needed = max(self._least, self._autoscaler.at_once() if self._waiting else 0)
         if self._pending() < needed:
             self._scale_to(needed)
 
@@ -265,7 +277,9 @@ class Revision:
     def _look(self) -> None:
         self._next_look, self._look_due = None, math.inf
         ready = sum(replica.state is State.READY for replica in self._replicas)
-        wanted = self._autoscaler.wanted(self._loop.time(), ready)
+        wanted = max(self._least, self._autoscaler.wanted(self._loop.time(), ready))
+        if self._retired:
+            wanted = 0
         if self._waiting:
             wanted = max(wanted, self._autoscaler.at_once(), self._pending())
         self._scale_to(wanted)
@@ -273,9 +287,9 @@ class Revision:
     def _plan_look(self) -> None:
         """Look again in two seconds while there is a load, else when the last replica may go, or never."""
         now = self._loop.time()
-        if self._autoscaler.load.level or self._pending() > max(1, self.service.scaling.min_scale):
+        if self._autoscaler.load.level or self._pending() > max(1, self._least):
             self._look_at(now + LOOK_S)
-        elif self._pending() > self.service.scaling.min_scale:
+        elif self._pending() > self._least:
             self._look_at(max(self._autoscaler.zero_at(), now + LOOK_S))
 
     def _look_at(self, moment: float) -> None:

@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from .sound import APP, SOUND
+
 ABSENT: Final = object()
 """The value of a field that is taken away."""
-
-NAMESPACE = "corpus"
-IMAGE = "dev.local/app"
 
 Path = tuple[str | int, ...]
 
@@ -47,87 +46,6 @@ class Case:
         return changed
 
 
-def _object(version: str, kind: str, name: str, spec: Mapping[str, Any], **metadata: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": version,
-        "kind": kind,
-        "metadata": {"name": name, "namespace": NAMESPACE, **metadata},
-        "spec": dict(spec),
-    }
-
-
-_BROKER = {"ref": {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "name": "default"}}
-_APP = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "app"}
-_DELIVERY = {"retry": 3, "backoffPolicy": "exponential", "backoffDelay": "PT0.2S", "timeout": "PT5S"}
-
-SOUND: Mapping[str, Mapping[str, Any]] = {
-    "Service": _object(
-        "serving.knative.dev/v1",
-        "Service",
-        "app",
-        {
-            "template": {
-                "metadata": {
-                    "annotations": {
-                        "autoscaling.knative.dev/min-scale": "0",
-                        "autoscaling.knative.dev/max-scale": "4",
-                        "autoscaling.knative.dev/target": "8",
-                    }
-                },
-                "spec": {
-                    "timeoutSeconds": 60,
-                    "containerConcurrency": 10,
-                    "containers": [
-                        {
-                            "image": IMAGE,
-                            "command": ["run"],
-                            "env": [{"name": "COLOUR", "value": "blue"}],
-                            "ports": [{"containerPort": 8080}],
-                            "readinessProbe": {"httpGet": {"path": "/readyz"}},
-                            "livenessProbe": {"httpGet": {"path": "/healthz"}},
-                            "resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "64Mi"}},
-                            "securityContext": {"runAsNonRoot": True},
-                        }
-                    ],
-                },
-            }
-        },
-        labels={"networking.knative.dev/visibility": "cluster-local"},
-    ),
-    "Broker": _object(
-        "eventing.knative.dev/v1",
-        "Broker",
-        "default",
-        {"delivery": _DELIVERY},
-        annotations={"eventing.knative.dev/broker.class": "Kafka"},
-    ),
-    "Trigger": _object(
-        "eventing.knative.dev/v1",
-        "Trigger",
-        "reaction",
-        {
-            "broker": "default",
-            "filters": [{"exact": {"type": "a.b.c"}}],
-            "subscriber": {"ref": _APP, "uri": "/events"},
-            "delivery": _DELIVERY,
-        },
-        annotations={"kafka.eventing.knative.dev/delivery.order": "ordered"},
-    ),
-    "PingSource": _object(
-        "sources.knative.dev/v1",
-        "PingSource",
-        "ticks",
-        {"schedule": "*/5 * * * *", "contentType": "application/json", "data": "{}", "sink": _BROKER},
-    ),
-    "SinkBinding": _object(
-        "sources.knative.dev/v1",
-        "SinkBinding",
-        "app",
-        {"subject": _APP, "sink": _BROKER, "ceOverrides": {"extensions": {"tenant": "acme"}}},
-    ),
-}
-
-
 def _cases(kind: str, changes: Mapping[Path, Sequence[Any]]) -> list[Case]:
     return [Case(kind, at, value) for at, values in changes.items() for value in values]
 
@@ -147,6 +65,48 @@ _SERVICE: Mapping[Path, Sequence[Any]] = {
         [{"latestRevision": True, "percent": 90}],
         [{"latestRevision": True, "percent": -1}],
         [{"percent": 100}],
+        [],
+        {},
+        [{"revisionName": "app-00001", "percent": 100}],
+        [{"revisionName": "app-00001", "latestRevision": True, "percent": 100}],
+        [{"revisionName": "app-00001", "latestRevision": False, "percent": 100}],
+        [{"latestRevision": False, "percent": 100}],
+        [{"revisionName": "App", "percent": 100}],
+        [{"revisionName": "app_1", "percent": 100}],
+        [{"revisionName": "-app", "percent": 100}],
+        [{"revisionName": "1", "percent": 100}],
+        [{"revisionName": "a" * 64, "percent": 100}],
+        [{"revisionName": 1, "percent": 100}],
+        [{"revisionName": "app-00001", "percent": 90}, {"latestRevision": True, "percent": 10}],
+        [{"revisionName": "app-00001", "percent": 90}, {"percent": 20}],
+        [{"percent": 101}, {"percent": -1}],
+        [{"percent": "100"}],
+        [{"percent": 50.5}, {"percent": 49.5}],
+        [{"percent": 100}, {"tag": "new"}],
+        [{"percent": 100}, {"revisionName": "app-00001", "tag": "old", "percent": 0}],
+        [{"percent": 100, "tag": "new"}, {"tag": "new"}],
+        [{"percent": 100, "tag": "New"}],
+        [{"percent": 100, "tag": "new.er"}],
+        [{"percent": 100, "tag": "1st"}],
+        [{"percent": 100, "tag": "-new"}],
+        [{"percent": 100, "tag": ""}],
+        [{"percent": 100, "tag": "a" * 63}],
+        [{"percent": 100, "tag": "a" * 64}],
+        [{"tag": "new"}],
+        [{"percent": 100, "configurationName": "app"}],
+        [{"percent": 100, "url": "http://app"}],
+        [{"percent": 100, "share": 1}],
+    ],
+    ("spec", "template", "metadata", "name"): [
+        "app-blue",
+        "app-00002",
+        "app-",
+        "app",
+        "blue",
+        "app-Blue",
+        "app-blue.1",
+        "app-" + "a" * 59,
+        "app-" + "a" * 60,
     ],
     (*_TEMPLATE, "timeoutSeconds"): [0, 600, 601, -1, "60", 1.5],
     (*_TEMPLATE, "responseStartTimeoutSeconds"): [30, 61, -1],
@@ -241,7 +201,7 @@ _TRIGGER: Mapping[Path, Sequence[Any]] = {
         ABSENT,
         {},
         {"ref": {"kind": "Service", "name": "app"}},
-        {"ref": {**_APP, "name": ""}},
+        {"ref": {**APP, "name": ""}},
         {"uri": "/relative"},
     ],
     ("spec", "filters"): [
@@ -274,7 +234,7 @@ _PING: Mapping[Path, Sequence[Any]] = {
 }
 
 _BINDING: Mapping[Path, Sequence[Any]] = {
-    ("spec", "subject"): [ABSENT, {}, {**_APP, "name": ""}, {**_APP, "namespace": "elsewhere"}],
+    ("spec", "subject"): [ABSENT, {}, {**APP, "name": ""}, {**APP, "namespace": "elsewhere"}],
     ("spec", "sink"): [ABSENT, {}, {"uri": "nowhere"}],
     ("spec", "ceOverrides"): [{"extensions": {"Tenant": "a"}}, {"extension": {}}],
 }

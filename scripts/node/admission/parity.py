@@ -19,7 +19,8 @@ from scripts.node.build import NodeError
 
 from .admit import reason
 from .apiserver import Kubectl
-from .corpus import CASES, IMAGE, NAMESPACE, SOUND, Case
+from .corpus import CASES, Case
+from .sound import IMAGE, NAMESPACE, SOUND
 
 VERDICTS = Path(__file__).parent / "verdicts.json"
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "admission.md"

@@ -292,6 +292,38 @@ def test_the_doors_are_on_loopback_and_the_socket_is_the_user_s(place: Place) ->
     assert place.data.stat().st_mode & 0o077 == 0
 
 
+def test_changed_manifests_are_applied_while_it_runs(place: Place) -> None:
+    _, said = place.start()
+    first = get(said["url"] + "/pid")
+    assert place.say("apply") == "object  change\n"
+    manifest = place.overlay / "app.yaml"
+    manifest.write_text(manifest.read_text().replace('value: "1"}', 'value: "1"}, {name: A, value: b}'))
+    assert "Service hadal/app  revision app-00002" in place.say("apply")
+    eventually(lambda: get(said["url"] + "/pid") != first)
+    status = json.loads(place.say("status", "--json"))["services"][0]
+    assert (status["revision"], status["ready"]) == ("app-00002", True)
+
+
+def test_manifests_that_cannot_be_applied_change_nothing(place: Place) -> None:
+    _, said = place.start()
+    manifest = place.overlay / "app.yaml"
+    right = manifest.read_text()
+    for wrong, text in (
+        (right.replace("kind: Service\n", "kind: Servise\n", 1), "Servise is not supported here"),
+        (
+            right.replace("spec:\n", "spec:\n  traffic: [{revisionName: app-9, percent: 100}]\n", 1),
+            "no revision app-9",
+        ),
+    ):
+        manifest.write_text(wrong)
+        done = subprocess.run(
+            command("apply", "--data", str(place.data)), cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert text in done.stderr
+    assert get(said["url"] + "/pid")
+
+
 def test_a_stop_in_the_middle_of_a_start_is_a_stop(place: Place) -> None:
     waits = OVERLAY.replace("metadata: {name: app}", "metadata: {name: gateway}", 1)
     waits = waits.replace("name: app}, uri", "name: gateway}, uri").replace("STUBBORN", "HOLD_START")

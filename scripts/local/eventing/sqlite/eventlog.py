@@ -51,10 +51,16 @@ class SqliteEventLog:
     async def open(self) -> None:
         """Find where each Broker's log ends. `LogRefused`."""
         for name in self._names:
-            number, end = await self._database.write(partial(_broker, name=name))
-            self._numbers[name] = number
-            self._tails[name] = Tail(end)
-            self._next[name] = end
+            await self.add(name)
+
+    async def add(self, name: str) -> None:
+        """Open the log of one more Broker; twice is harmless. `LogRefused`."""
+        if name in self._tails:
+            return
+        number, end = await self._database.write(partial(_broker, name=name))
+        self._numbers[name] = number
+        self._tails[name] = Tail(end)
+        self._next[name] = end
 
     def append(self, broker: str, events: Sequence[CloudEvent]) -> asyncio.Future[None]:
         """See `EventLog.append`."""

@@ -203,7 +203,11 @@ WRONG_SERVICES = [
         SERVICE + "        - {image: dev.local/app, command: [two]}\n",
         f"app.yaml:8: {POD}.containers: 2 containers; exactly one is supported here",
     ),
-    (SERVICE + "  traffic: [{percent: 50}]\n", "app.yaml:11: spec.traffic[0].percent: 50 is not supported"),
+    (SERVICE + "  traffic: [{percent: 50}]\n", "app.yaml:11: spec.traffic: the shares make 50 %"),
+    (
+        SERVICE + "  traffic: [{tag: a, percent: 100}, {tag: a}]\n",
+        "app.yaml:11: spec.traffic: the tag 'a' stands twice",
+    ),
     (
         SERVICE.replace("serving.knative.dev/v1", "serving.knative.dev/v2"),
         "app.yaml:2: kind: serving.knative.dev/v2",

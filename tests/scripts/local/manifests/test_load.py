@@ -7,7 +7,8 @@ from pathlib import Path
 from scripts.local.eventing import problems
 from scripts.local.machine import IMAGES as REAL_IMAGES
 from scripts.local.manifests import load
-from scripts.local.manifests.model import Delivery, EnvVar, Filter, Probe, Scaling, SecretKey
+from scripts.local.manifests.changes import changes
+from scripts.local.manifests.model import Delivery, EnvVar, Filter, Probe, Scaling, SecretKey, TrafficTarget
 from tests.scripts.local.manifests.overlay import BROKER, SERVICE, read
 
 ROOT = Path(__file__).parents[4]
@@ -200,3 +201,25 @@ def test_the_project_s_own_overlay_can_be_run_here() -> None:
     assert {service.name for service in manifests.services} >= {"gateway", "auth", "chat", "inference"}
     chat = next(service for service in manifests.services if service.name == "chat")
     assert EnvVar("FUNCTION_TARGET", "chat", chat.env[1].where) in chat.env
+
+
+def test_traffic_is_read_with_its_defaults(tmp_path: Path) -> None:
+    traffic = "[{revisionName: app-00001, percent: 90}, {percent: 10, tag: new}, {tag: newest}]"
+    (service,) = read(tmp_path, {"app.yaml": SERVICE + f"  traffic: {traffic}\n"}).services
+    assert service.traffic == (
+        TrafficTarget(service.where, "app-00001", 90),
+        TrafficTarget(service.where, None, 10, "new"),
+        TrafficTarget(service.where, None, 0, "newest"),
+    )
+
+
+def test_objects_are_the_same_wherever_they_stand_and_a_change_is_told(tmp_path: Path) -> None:
+    for folder in ("before", "after"):
+        (tmp_path / folder).mkdir()
+    before = read(tmp_path / "before", {"app.yaml": SERVICE + "---\n" + BROKER})
+    after = read(
+        tmp_path / "after", {"app.yaml": "# moved\n" + BROKER.replace("Kafka", "MTChannelBasedBroker")}
+    )
+    assert changes(before, before) == {}
+    assert changes(before, after) == {"Broker hadal/default": "changed", "Service hadal/app": "removed"}
+    assert changes(after, before)["Service hadal/app"] == "added"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from scripts.local.http import Client, ClientResponse, Request
-from scripts.local.manifests.model import Service, SourceLocation
+from scripts.local.manifests.model import Service, SourceLocation, TrafficTarget
 from scripts.local.serving import Activator, External, Inner, Outer
 from tests.scripts.local.http.wire import connected, serving
 
@@ -75,7 +76,9 @@ class Doors:
 
 
 @asynccontextmanager
-async def open_doors(data: Path, chat: Callable[[Request], object] | None = None) -> AsyncIterator[Doors]:
+async def open_doors(
+    data: Path, chat: Callable[[Request], object] | None = None, services: Sequence[Service] = SERVICES
+) -> AsyncIterator[Doors]:
     """Both doors, with a server of this process for each Service."""
     client = Client()
     async with (
@@ -88,12 +91,12 @@ async def open_doors(data: Path, chat: Callable[[Request], object] | None = None
             for name, server in (("gateway", gateway), ("shop", shop), ("chat", talking))
         }
         activator = Activator(
-            SERVICES, data, images={}, proxy="", bound=lambda _: {}, secret=lambda *_: "", external=external
+            services, data, images={}, proxy="", bound=lambda _: {}, secret=lambda *_: "", external=external
         )
         ingress = named("ingress")
         async with (
-            serving(Outer(SERVICES, activator)) as outer,
-            serving(Inner(SERVICES, activator, ingress, [INGRESS])) as inner,  # type: ignore[arg-type]
+            serving(Outer(services, activator)) as outer,
+            serving(Inner(services, activator, ingress, [INGRESS])) as inner,  # type: ignore[arg-type]
         ):
             yield Doors(outer.port, inner.port, client)
         await activator.stop(0)
@@ -152,6 +155,17 @@ async def test_the_inner_door_is_no_open_proxy(doors: Doors, host: str) -> None:
     """Promise 24."""
     answer = await doors.who(doors.inner, "ignored", f"http://{host}/")
     assert answer.startswith(f"502 {host} is no name inside; there are chat.hadal.svc.cluster.local")
+
+
+@pytest.mark.parametrize(("name", "is_public"), [("shop", True), ("chat", False)])
+async def test_a_tag_is_an_address_wherever_its_service_has_one(
+    tmp_path: Path, name: str, is_public: bool
+) -> None:
+    tagged = [replace(each, traffic=(TrafficTarget(each.where, None, 100, "new"),)) for each in SERVICES]
+    async with open_doors(tmp_path, services=tagged) as doors:
+        assert await doors.who(doors.inner, f"new-{name}.hadal.svc.cluster.local") == name
+        outside = await doors.who(doors.outer, f"new-{name}.hadal.example.com")
+        assert outside.startswith(name if is_public else "404")
 
 
 async def test_an_absolute_target_arrives_as_a_path(doors: Doors) -> None:
