@@ -72,7 +72,7 @@ class Commands:
     async def apply(self, words: Row) -> AsyncIterator[Row]:
         """Read the manifests again, and do what has changed in them: a row an object."""
         try:
-            for name, change in (await self._machine.apply(self._read())).items():
+            for name, change in (await self._machine.apply(self._read)).items():
                 yield {"object": name, "change": change}
         except ManifestError as error:
             raise CommandError(f"nothing is changed; the manifests can't be run here:\n{error}") from None

@@ -86,14 +86,15 @@ class Machine:
         ]
         self.activator.start()
 
-    async def apply(self, manifests: Manifests) -> dict[str, str]:
-        """Go over to changed manifests: what has changed, by object.
+    async def apply(self, read: Callable[[], Manifests]) -> dict[str, str]:
+        """Go over to the manifests as `read` finds them: what has changed, by object.
 
         Raises:
-            ManifestError: they name revisions that there aren't; nothing has changed.
+            ManifestError: they can't be read, or name revisions that there aren't; nothing has changed.
             LogRefused: the log took it not or only in part; applied again, the rest is done.
         """
         async with self._applying:
+            manifests = read()
             bound = _bound(manifests)
             if problems := self.activator.missing(manifests.services, bound):
                 raise ManifestError(problems)

@@ -19,6 +19,7 @@ from .admission.admit import Verdict, make_place, rendered, verdicts
 from .admission.apiserver import Kubectl, api_server
 from .admission.knative import knative
 from .build import NodeError, build
+from .scenarios import cli as scenarios
 
 OVERLAYS = Path(__file__).resolve().parents[2] / "knative" / "overlays"
 PROGRAMS = ("etcd", "kubectl", "kube-apiserver", "serving-webhook", "eventing-webhook")
@@ -31,6 +32,8 @@ def main(words: Sequence[str] | None = None) -> int:
         match arguments.command:
             case "build":
                 return _build()
+            case "test":
+                return scenarios.run(arguments)
             case "corpus":
                 return _corpus(check=arguments.check)
             case _:
@@ -131,6 +134,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Writes scripts/node/admission/verdicts.json and docs/admission.md.",
     )
     asking.add_argument("--check", action="store_true", help="write nothing; exit status 1 if one changed")
+    scenarios.add_arguments(
+        commands.add_parser("test", help="try the scenarios on a cluster or on the local runner")
+    )
     commands.add_parser("build", help="only build the programs that admit needs")
     return parser
 

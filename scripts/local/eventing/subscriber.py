@@ -8,12 +8,15 @@ from typing import NamedTuple, Protocol
 from events import CloudEvent, InvalidEvent
 from events.http import decode_one
 from scripts.local.http import Client, ClientResponse, HttpError
+from scripts.local.http.forwarded import forwarded, request_id
 
 from .log import LogRefused
 from .record import Header
 from .sinks import Sink
 
 MAX_ANSWER_BYTES = 1_048_576
+BY_WAY_OF_SERVING = (*forwarded("127.0.0.1"), (b"k-proxy-request", b"activator"))
+"""What Knative's ingress and activator add to a delivery, as to any request."""
 
 
 class Answer(NamedTuple):
@@ -73,7 +76,7 @@ class HttpSubscriber:
                     sink.name,
                     b"POST",
                     sink.target,
-                    (*headers, (b"host", sink.host.encode())),
+                    (*headers, (b"host", sink.host.encode()), *BY_WAY_OF_SERVING, request_id()),
                     body,
                     timeout_s=timeout_s,
                 )

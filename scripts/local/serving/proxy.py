@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator
 
 from scripts.local.http import ClientResponse, HttpError, Request, TimedOut
+from scripts.local.http.forwarded import forwarded, request_id
 from scripts.local.http.head import Header, end_to_end, find
 
 from .activator import Activator
@@ -91,29 +91,22 @@ def _headers(request: Request, *, edge: bool) -> list[Header]:
     """The caller's fields, and those that Knative's ingress and activator add."""
     peer = request.peer.encode()
     headers: list[Header] = []
-    named = forwarded = False
+    named = is_forwarded = False
     for field in end_to_end(request.headers):
         name = field[0]
         if name == b"expect" or (edge and name in FORWARDED):
             continue
         if name == b"x-forwarded-for":
-            forwarded = True
+            is_forwarded = True
             field = (name, b"%b, %b" % (field[1], peer))  # noqa: PLW2901  the same field, one hop on
         named = named or name == b"x-request-id"
         headers.append(field)
-    if not forwarded:
-        headers.append((b"x-forwarded-for", peer))
-        headers.append((b"x-forwarded-proto", b"http"))
-        headers.append((b"forwarded", b"for=%b;proto=http" % _node(request.peer)))
+    if not is_forwarded:
+        headers.extend(forwarded(request.peer))
     if not named:
-        headers.append((b"x-request-id", b"%032x" % random.getrandbits(128)))
+        headers.append(request_id())
     headers.append((b"k-proxy-request", b"activator"))
     return headers
-
-
-def _node(peer: str) -> bytes:
-    """An address in RFC 7239's form: one of IPv6 stands in brackets and quotes."""
-    return f'"[{peer}]"'.encode() if ":" in peer else peer.encode()
 
 
 def _refuse(request: Request, service: str, error: HttpError) -> None:

@@ -1,0 +1,1 @@
+"""What Knative does, scenario by scenario: told once, and tried on the local runner and on a cluster."""
