@@ -69,8 +69,8 @@ def module_folder(module: str, path: str) -> Path:
 def _path(program: Program) -> Path:
     folder = TOOLS / program.module
     digest = hashlib.sha256(repr(replace(program, minutes=0)).encode())
-    for name in ("go.mod", "go.sum"):
-        digest.update((folder / name).read_bytes())
+    for source in sorted(folder.iterdir()):
+        digest.update(source.read_bytes())
     return cache_folder() / digest.hexdigest()[:16] / program.name
 
 

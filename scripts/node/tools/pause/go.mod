@@ -1,0 +1,3 @@
+module hadal.invalid/scripts/node/tools/pause
+
+go 1.26
