@@ -19,16 +19,21 @@ from .admission.admit import Verdict, make_place, rendered, verdicts
 from .admission.apiserver import Kubectl, api_server
 from .admission.knative import knative
 from .build import NodeError, build
+from .cluster import cli as cluster
+from .programs import PROGRAMS
 from .scenarios import cli as scenarios
 
 OVERLAYS = Path(__file__).resolve().parents[2] / "knative" / "overlays"
-PROGRAMS = ("etcd", "kubectl", "kube-apiserver", "serving-webhook", "eventing-webhook")
+ADMISSION = ("etcd", "kubectl", "kube-apiserver", "serving-webhook", "eventing-webhook")
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit status."""
-    arguments = _parser().parse_args(words)
+    given = sys.argv[1:] if words is None else words
     try:
+        if given and given[0] in cluster.PASSED_ON:
+            return cluster.pass_on(given[0], given[1:])
+        arguments = _parser().parse_args(given)
         match arguments.command:
             case "build":
                 return _build()
@@ -36,6 +41,8 @@ def main(words: Sequence[str] | None = None) -> int:
                 return scenarios.run(arguments)
             case "corpus":
                 return _corpus(check=arguments.check)
+            case command if command in cluster.COMMANDS:
+                return cluster.run(arguments)
             case _:
                 return _admit(arguments.overlays)
     except NodeError as error:
@@ -84,7 +91,7 @@ def _corpus(*, check: bool) -> int:
 @contextmanager
 def _knative(*words: str) -> Iterator[Kubectl]:
     """Knative's admission, in a network of its own that this process enters as the command `words`."""
-    programs = build(PROGRAMS)
+    programs = build(ADMISSION)
     network.enter([sys.executable, "-P", "-m", "scripts.node", *words])
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hadal-admission-") as made:
@@ -137,7 +144,8 @@ def _parser() -> argparse.ArgumentParser:
     scenarios.add_arguments(
         commands.add_parser("test", help="try the scenarios on a cluster or on the local runner")
     )
-    commands.add_parser("build", help="only build the programs that admit needs")
+    commands.add_parser("build", help="only build the programs")
+    cluster.add_arguments(commands)
     return parser
 
 

@@ -28,7 +28,9 @@ class Kubectl:
     program: Path
     kubeconfig: Path
 
-    def run(self, *words: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *words: str, text: str | None = None, within_s: float = _CALL_S
+    ) -> subprocess.CompletedProcess[str]:
         """What it says; `text` is its standard input."""
         return subprocess.run(
             [str(self.program), "--kubeconfig", str(self.kubeconfig), *words],
@@ -36,7 +38,7 @@ class Kubectl:
             input=text,
             capture_output=True,
             text=True,
-            timeout=_CALL_S,
+            timeout=within_s,
         )
 
     def apply(self, *words: str, text: str | None = None) -> None:

@@ -1,0 +1,1 @@
+"""One machine as a cluster: Kubernetes and Knative, built from source, in namespaces of their own."""
