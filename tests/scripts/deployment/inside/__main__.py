@@ -1,0 +1,21 @@
+"""Runs the tests of this folder in a network namespace of their own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.node.admission import network
+from scripts.node.build import build
+
+PROGRAMS = ("etcd", "kubectl", "kn", "kube-apiserver", "serving-webhook", "eventing-webhook")
+
+if __name__ == "__main__":
+    build(PROGRAMS)
+    network.enter([sys.executable, "-P", "-m", "tests.scripts.deployment.inside", *sys.argv[1:]])
+    os.environ["HADAL_DEPLOYMENT_INSIDE"] = "1"
+    # One after the other: they share one API server, and CPU's are few.
+    sys.exit(pytest.main([str(Path(__file__).parent), "-q", "-p", "no:cacheprovider", *sys.argv[1:]]))
