@@ -54,11 +54,11 @@ class ModelServer:
 
 
 @contextmanager
-def model_server() -> Iterator[ModelServer]:
-    """A server on a free port of loopback, gone at the end."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+def model_server(address: str = "127.0.0.1") -> Iterator[ModelServer]:
+    """A server on a free port of this machine's `address`, gone at the end."""
+    server = ThreadingHTTPServer((address, 0), _Handler)
     server.daemon_threads = True
-    model = ModelServer(f"http://127.0.0.1:{server.server_address[1]}")
+    model = ModelServer(f"http://{address}:{server.server_address[1]}")
     server.model = model  # type: ignore[attr-defined]  # the handler's only way to its server's state
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

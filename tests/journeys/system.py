@@ -21,15 +21,11 @@ STOPPED_WITHIN_S = 5.0
 T = TypeVar("T")
 
 
-@dataclass
-class System:
-    """A running `scripts/run`."""
+class Door:
+    """What clients come to, wherever Hadal runs."""
 
-    process: subprocess.Popen[str]
     url: str
-    broker: str
     api_key: str
-    data: Path
 
     def client(self, api_key: str | None = None) -> openai.OpenAI:
         """The official client, as a user makes it."""
@@ -39,6 +35,17 @@ class System:
         """A plain HTTP client with the key."""
         headers = {"authorization": f"Bearer {api_key or self.api_key}"}
         return httpx2.Client(base_url=self.url, headers=headers, timeout=60)
+
+
+@dataclass
+class System(Door):
+    """A running `scripts/run`."""
+
+    process: subprocess.Popen[str]
+    url: str
+    broker: str
+    api_key: str
+    data: Path
 
     def status(self) -> dict[str, Any]:
         """What `scripts/run status --json` says."""

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from tests.journeys.model_server import MODEL, Die, ModelServer
-from tests.journeys.system import System, eventually
+from tests.journeys.system import Door, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def texts(client: openai.OpenAI, conversation: str) -> list[str]:
     return [item.content[0].text for item in items]
 
 
-def test_the_model_is_given_what_was_said_before(system: System, model: ModelServer) -> None:
+def test_the_model_is_given_what_was_said_before(system: Door, model: ModelServer) -> None:
     client = system.client()
     conversation = client.conversations.create(metadata={"topic": "sea"})
     assert [say(client, conversation.id, text) for text in ("one", "two", "three")] == [
@@ -41,7 +41,7 @@ def test_the_model_is_given_what_was_said_before(system: System, model: ModelSer
     assert client.conversations.retrieve(conversation.id).metadata == {"topic": "sea"}
 
 
-def test_a_read_sees_the_write_before_it(system: System) -> None:
+def test_a_read_sees_the_write_before_it(system: Door) -> None:
     client = system.client()
     conversation = client.conversations.create().id
     for text in ("one", "two", "three"):
@@ -49,7 +49,7 @@ def test_a_read_sees_the_write_before_it(system: System) -> None:
         assert texts(client, conversation)[-2] == text
 
 
-def test_a_streamed_turn_is_stored_before_it_says_done(system: System) -> None:
+def test_a_streamed_turn_is_stored_before_it_says_done(system: Door) -> None:
     client = system.client()
     conversation = client.conversations.create().id
     stream = client.chat.completions.create(
@@ -62,7 +62,7 @@ def test_a_streamed_turn_is_stored_before_it_says_done(system: System) -> None:
     assert texts(client, conversation) == ["streamed", "1 streamed"]
 
 
-def test_a_deleted_conversation_is_gone_for_every_verb(system: System) -> None:
+def test_a_deleted_conversation_is_gone_for_every_verb(system: Door) -> None:
     client = system.client()
     conversation = client.conversations.create().id
     say(client, conversation, "one")
@@ -77,7 +77,7 @@ def test_a_deleted_conversation_is_gone_for_every_verb(system: System) -> None:
             call()
 
 
-def test_another_users_conversation_looks_like_an_absent_one(system: System) -> None:
+def test_another_users_conversation_looks_like_an_absent_one(system: Door) -> None:
     """Promise 20."""
     owner = system.client()
     conversation = owner.conversations.create().id
@@ -99,7 +99,7 @@ def test_another_users_conversation_looks_like_an_absent_one(system: System) -> 
         assert messages[0] == messages[1]
 
 
-def test_a_repeated_idempotency_key_gives_the_same_answer_once(system: System, model: ModelServer) -> None:
+def test_a_repeated_idempotency_key_gives_the_same_answer_once(system: Door, model: ModelServer) -> None:
     """Promise 37."""
     client = system.client()
     conversation = client.conversations.create().id
@@ -120,7 +120,7 @@ def test_a_repeated_idempotency_key_gives_the_same_answer_once(system: System, m
 
 
 def test_a_long_conversation_is_summarised_and_goes_on_with_the_summary(
-    system: System, model: ModelServer
+    system: Door, model: ModelServer
 ) -> None:
     def answer(request: dict[str, Any]) -> list[Any]:
         summarising = "summar" in str(request["messages"][0]["content"]).lower()
@@ -139,7 +139,7 @@ def test_a_long_conversation_is_summarised_and_goes_on_with_the_summary(
         assert eventually(summary_is_used)
 
 
-def test_a_client_that_leaves_keeps_the_part_it_was_given(system: System, model: ModelServer) -> None:
+def test_a_client_that_leaves_keeps_the_part_it_was_given(system: Door, model: ModelServer) -> None:
     """Promise 35."""
     client = system.client()
     conversation = client.conversations.create().id
@@ -158,7 +158,7 @@ def test_a_client_that_leaves_keeps_the_part_it_was_given(system: System, model:
     assert say(client, conversation, "again") == "3 again"
 
 
-def test_a_model_that_dies_leaves_a_failed_turn_and_an_open_door(system: System, model: ModelServer) -> None:
+def test_a_model_that_dies_leaves_a_failed_turn_and_an_open_door(system: Door, model: ModelServer) -> None:
     """Promise 52."""
     client = system.client()
     conversation = client.conversations.create().id

@@ -22,7 +22,8 @@ def make() -> None:
             if (group / name).exists() and not (group / name).read_text().strip():
                 (group / name).write_text((hierarchy / name).read_text())
         if (group / "cgroup.subtree_control").exists():
-            _delegate(hierarchy), _delegate(group)
+            _delegate(hierarchy)
+            _delegate(group)
 
 
 def remove() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -20,9 +21,11 @@ from .place import INGRESS, KUBECONFIG, LOGS
 from .status import parts
 from .up import up
 
-COMMANDS = ("up", "down", "status", "logs", "import")
+COMMANDS = ("up", "down", "status", "logs", "import", "journeys")
 PASSED_ON = ("kubectl", "kn")
 """Programs that get what follows them as it is."""
+ROOT = Path(__file__).resolve().parents[3]
+JOURNEYS = tuple(f"tests/journeys/test_{name}.py" for name in ("chat", "conversations", "node"))
 _MIB = 1 << 20
 
 
@@ -40,6 +43,7 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     logs.add_argument("part", nargs="?", help="a program of the node (pods: scripts/cluster kubectl logs)")
     for name in PASSED_ON:
         commands.add_parser(name, help=f"{name} on the node, with whatever follows")
+    commands.add_parser("journeys", help="take the tests' journeys through what scripts/deploy put on it")
     bringing = commands.add_parser("import", help="bring an image into the node: an OCI or docker archive")
     bringing.add_argument("archive", type=Path, nargs="+")
 
@@ -62,6 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
             return _status()
         case "logs":
             return _logs(arguments.part)
+        case "journeys":
+            running()
+            words = [ROOT / "scripts" / "test", *(ROOT / path for path in JOURNEYS)]
+            return subprocess.run(words, env={**os.environ, "HADAL_NODE": "1"}, check=False).returncode
         case _:
             for archive in arguments.archive:
                 import_archive(archive.resolve(), running_namespaces())

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Lock
 
 from scripts.node.build import NodeError
 from scripts.servers.process import Process, start
@@ -25,13 +26,15 @@ class Daemons:
     """The holder of the namespaces and what runs in them, in the order of their start."""
 
     processes: dict[str, Process] = field(default_factory=dict)
+    _one_at_a_time: Lock = field(default_factory=Lock)
 
     def add(self, name: str, process: Process) -> None:
         """Remember it, on disk too."""
-        self.processes[name] = process
-        unfinished = _RECORD.with_suffix(".new")
-        unfinished.write_text(json.dumps({key: asdict(each) for key, each in self.processes.items()}))
-        unfinished.replace(_RECORD)
+        with self._one_at_a_time:
+            self.processes[name] = process
+            unfinished = _RECORD.with_suffix(".new")
+            unfinished.write_text(json.dumps({key: asdict(each) for key, each in self.processes.items()}))
+            unfinished.replace(_RECORD)
 
     def start(
         self, inside: Namespaces, name: str, words: list[str], environment: Mapping[str, str] | None = None

@@ -11,8 +11,8 @@ from typing import Any
 
 from scripts.node.admission.apiserver import Kubectl
 
-from .cgroups import GROUP
 from .daemons import Daemons
+from .pods import processes
 
 _PSS = "Pss:"
 
@@ -28,15 +28,13 @@ class Part:
 
 def parts(daemons: Daemons, kubectl: Kubectl) -> Iterator[Part]:
     """The node's own programs, then pods by namespace and name."""
-    by_name = _memory_by_program()
+    by_pod, by_program = _memory()
     for name, process in daemons.processes.items():
         if name != "holder":
-            yield Part(name, "runs" if process.is_alive else "has ended", by_name.get(name, 0))
-    by_pod = _memory_by_pod()
+            yield Part(name, "runs" if process.is_alive else "has ended", by_program[name])
     for pod in _pods(kubectl):
         meta = pod["metadata"]
-        name = f"{meta['namespace']}/{meta['name']}"
-        yield Part(name, _state(pod), by_pod.get(meta["uid"], 0))
+        yield Part(f"{meta['namespace']}/{meta['name']}", _state(pod), by_pod[meta["uid"]])
 
 
 def _pods(kubectl: Kubectl) -> list[Any]:
@@ -52,30 +50,19 @@ def _state(pod: Mapping[str, Any]) -> str:
     return f"{pod['status']['phase'].lower()}, {ready} of {len(statuses)} ready"
 
 
-def _memory_by_program() -> dict[str, int]:
-    """Of processes outside pods, by the name of their program."""
-    found: dict[str, int] = defaultdict(int)
-    for process in Path("/proc").glob("[0-9]*"):
+def _memory() -> tuple[dict[str, int], dict[str, int]]:
+    """By the pods' uids; and outside pods by the name of the program."""
+    by_pod: dict[str, int] = defaultdict(int)
+    by_program: dict[str, int] = defaultdict(int)
+    for process, pod in processes():
         try:
-            if GROUP not in (process / "cgroup").read_text():
-                found[(process / "exe").readlink().name] += _pss(process)
+            if pod:
+                by_pod[pod] += _pss(process)
+            else:
+                by_program[(process / "exe").readlink().name] += _pss(process)
         except OSError:
             continue  # it has ended meanwhile, or is the kernel's
-    return found
-
-
-def _memory_by_pod() -> dict[str, int]:
-    """By the pods' uids, as their control groups are named."""
-    found: dict[str, int] = defaultdict(int)
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            groups = (process / "cgroup").read_text()
-            if f"/{GROUP}/" in groups and "/pod" in groups:
-                uid = groups.partition("/pod")[2].partition("/")[0]
-                found[uid] += _pss(process)
-        except OSError:
-            continue
-    return found
+    return by_pod, by_program
 
 
 def _pss(process: Path) -> int:

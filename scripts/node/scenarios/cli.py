@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from scripts.node.build import NodeError
+from scripts.node.cluster.cli import kubectl
+from scripts.node.cluster.place import DOMAIN, INGRESS
 
 from .cluster import Access, cluster
 from .local import runner
@@ -32,7 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="default: kubectl's own",
     )
-    parser.add_argument("--ingress", metavar="URL", help="where requests from outside go, http://host:port")
+    parser.add_argument(
+        "--ingress",
+        metavar="URL",
+        help="where requests from outside go, http://host:port; default: the node of scripts/cluster up",
+    )
     parser.add_argument(
         "--domain", default="example.com", help="of the Services' hosts (default example.com)"
     )
@@ -67,11 +73,15 @@ async def _place(arguments: argparse.Namespace) -> AsyncIterator[Place]:
             async with runner(Path(made)) as local:
                 yield local
         return
-    if not arguments.ingress:
-        raise PlaceError("name the cluster's ingress with --ingress http://host:port, or say --local")
-    access = Access(arguments.kubectl, arguments.kubeconfig, arguments.ingress, arguments.domain)
-    async with cluster(access) as there:
+    async with cluster(_access(arguments)) as there:
         yield there
+
+
+def _access(arguments: argparse.Namespace) -> Access:
+    if arguments.ingress:
+        return Access(arguments.kubectl, arguments.kubeconfig, arguments.ingress, arguments.domain)
+    ours = kubectl()
+    return Access(str(ours.program), str(ours.kubeconfig), INGRESS, DOMAIN)
 
 
 def _tell(place: str, scenario: Scenario, seen: Observation, took_s: float) -> None:

@@ -1,0 +1,109 @@
+"""Hadal on the node of `scripts/cluster`, as a journey uses it: through Envoy, with a test's own model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from scripts.node.cluster.place import ADDRESS, DOMAIN, HOST_ADDRESS
+from scripts.node.cluster.pods import processes
+from tests.journeys.system import ROOT, Door
+
+__all__ = ["HOST_ADDRESS", "Deployed", "hadal"]
+
+NAMESPACE = "hadal"
+ASKS_THE_MODEL = ("gateway", "chat", "summarize")
+FUNCTIONS = ("gateway", "auth", "chat", "history", "summarize")
+
+
+@dataclass
+class Deployed(Door):
+    """Hadal's functions on the node."""
+
+    url: str
+    api_key: str
+
+    def pods(self, *services: str) -> list[Any]:
+        """The pods of these Services that aren't on their way out."""
+        selector = f"serving.knative.dev/service in ({', '.join(services)})"
+        items = json.loads(cluster("kubectl", "get", "pods", "-n", NAMESPACE, "-l", selector, "-o", "json"))
+        return [pod for pod in items["items"] if "deletionTimestamp" not in pod["metadata"]]
+
+    def kill(self, service: str) -> None:
+        """kill -9 what runs the function, in each of its pods; the sidecar and the pod stay."""
+        uids = {pod["metadata"]["uid"] for pod in self.pods(service)}
+        for process, uid in processes():
+            if uid in uids and "python" in (process / "exe").readlink().name:
+                os.kill(int(process.name), signal.SIGKILL)
+
+    def is_at_zero(self) -> bool:
+        """Whether no function runs."""
+        return not self.pods(*FUNCTIONS)
+
+
+@contextmanager
+def hadal(model_url: str, **of_chat: str) -> Iterator[Deployed]:
+    """Hadal with the model at `model_url`, and these variables more for chat; as it was afterwards."""
+    variables = {name: {"INFERENCE_URL": model_url} for name in ASKS_THE_MODEL}
+    variables["chat"].update(of_chat)
+    try:
+        for name, values in variables.items():
+            _update(name, *(f"{key}={value}" for key, value in values.items()))
+        with names_of_the_node():
+            yield Deployed(f"http://gateway.{NAMESPACE}.{DOMAIN}", api_key())
+    finally:
+        for name, values in variables.items():
+            _update(name, *(f"{key}-" for key in values))
+
+
+@contextmanager
+def schedule(cron: str) -> Iterator[None]:
+    """Let `ticks` come at other times for a while."""
+    source = ("pingsource", "ticks", "-n", NAMESPACE)
+    before = json.loads(cluster("kubectl", "get", *source, "-o", "json"))["spec"]["schedule"]
+    _schedule(source, cron)
+    try:
+        yield
+    finally:
+        _schedule(source, before)
+
+
+def _schedule(source: tuple[str, ...], cron: str) -> None:
+    patch = json.dumps({"spec": {"schedule": cron}})
+    cluster("kubectl", "patch", *source, "--type=merge", "-p", patch)
+
+
+@contextmanager
+def names_of_the_node() -> Iterator[None]:
+    """Names below the node's domain lead to it, as they do where sslip.io can be asked."""
+    asked = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *more: Any, **named: Any) -> Any:
+        below = isinstance(host, str) and host.endswith(f".{DOMAIN}")
+        return asked(ADDRESS if below else host, *more, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield
+
+
+def _update(function: str, *variables: str) -> None:
+    """Change variables as `kn` writes them, and wait for the new revision."""
+    words = [word for variable in variables for word in ("--env", variable)]
+    cluster("kn", "service", "update", function, "-n", NAMESPACE, *words)
+
+
+def cluster(*words: str) -> str:
+    """What `scripts/cluster` prints."""
+    done = subprocess.run([ROOT / "scripts/cluster", *words], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"scripts/cluster {' '.join(words)}: {done.stderr}"
+    return done.stdout
