@@ -138,6 +138,7 @@ def storage(found: Found) -> Iterator[Missing]:
     made = (found.cluster.read("get", "persistentvolumes", "-o", "json") or {}).get("items", [])
     ours = [each for each in found.objects if each["kind"] == "PersistentVolume"]
     there = {each["metadata"]["name"] for each in (*made, *ours)}
+    yield from _let_go(made, ours)
     for claim in claims:
         spec = claim["spec"]
         wanted, volume = spec.get("storageClassName"), spec.get("volumeName")
@@ -165,6 +166,22 @@ CHECKS: tuple[Check, ...] = (kubernetes, knative, kinds, features, broker_class,
 _INSTALL = (
     "install Knative 1.23 (https://knative.dev/docs/install), or scripts/cluster up for one on this machine"
 )
+
+
+def _let_go(made: Sequence[Manifest], ours: Sequence[Manifest]) -> Iterator[Missing]:
+    """Volumes of ours whose claim went without them: what they hold can't be read with new Secrets."""
+    wanted = {each["metadata"]["name"] for each in ours}
+    for volume in made:
+        name = volume["metadata"]["name"]
+        if name in wanted and volume.get("status", {}).get("phase") == "Released" and _is_written(volume):
+            what = f"the volume {name} empty: it holds the data of an earlier deployment"
+            yield Missing(
+                what, "scripts/undeploy --yes and delete its folder on the node; or restore that deployment"
+            )
+
+
+def _is_written(volume: Manifest) -> bool:
+    return "ReadWriteOnce" in volume["spec"]["accessModes"]
 
 
 def _old(found: Found, name: str, least: tuple[int, int], cure: str) -> Iterator[Missing]:

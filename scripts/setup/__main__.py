@@ -1,8 +1,8 @@
 """Makes what a command needs: `python -m scripts.setup (run|test|bench) [that command's arguments]`.
 
-`run` needs the model service's environment only where it will start one; `test` needs both, as does `weights`, by
-which `scripts/deploy` gets a model. Of the arguments only `--torch` and, for `run`, `--model` and `--help` are
-looked at.
+`run` needs the model service's environment only where it will start one; `test` needs both, and so does
+`weights`, by which `scripts/deploy` gets a model. Of the arguments only `--torch` and, for `run`, `--model`
+and `--help` are looked at.
 """
 
 from __future__ import annotations

@@ -62,6 +62,16 @@ def test_a_volume_of_the_overlays_own_is_there() -> None:
     assert lacking(requirements.storage, [bound, volume]) == []
 
 
+def test_a_volume_with_an_earlier_deployments_data_is_named() -> None:
+    spec = {"accessModes": ["ReadWriteOnce"]}
+    volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "disk"}, "spec": spec}
+    bound = claim(storageClassName="", volumeName="disk")
+    for phase, missing in (("Bound", []), ("Released", ["disk"])):
+        rule = {"words": ["persistentvolumes"], "out": {"items": [{**volume, "status": {"phase": phase}}]}}
+        said = lacking(requirements.storage, [bound, volume], rule)
+        assert [each.split()[2] for each in said] == missing
+
+
 def namespaces(serving: str, eventing: str) -> list[Rule]:
     return [
         {

@@ -13,9 +13,12 @@ from scripts.node.build import build
 
 PROGRAMS = ("etcd", "kubectl", "kn", "kube-apiserver", "serving-webhook", "eventing-webhook")
 
+WITHIN_S = 900
+"""For one test: each step of a deployment is a process or two, on a machine that may be busy."""
+
 if __name__ == "__main__":
     build(PROGRAMS)
     network.enter([sys.executable, "-P", "-m", "tests.scripts.deployment.inside", *sys.argv[1:]])
     os.environ["HADAL_DEPLOYMENT_INSIDE"] = "1"
-    # One after the other: they share one API server, and CPU's are few.
-    sys.exit(pytest.main([str(Path(__file__).parent), "-q", "-p", "no:cacheprovider", *sys.argv[1:]]))
+    words = [str(Path(__file__).parent), "-q", "-p", "no:cacheprovider", f"--timeout={WITHIN_S}"]
+    sys.exit(pytest.main([*words, *sys.argv[1:]]))

@@ -39,7 +39,7 @@ def test_with_their_word_everything_goes_and_the_places_of_its_data_are_told(
     place.deploy()
     capsys.readouterr()
     assert place.undeploy("--yes") == 0
-    assert "keeps its data: /var/lib/hadal/postgresql on the node" in capsys.readouterr().err
+    assert "keeps its data: /var/lib/hadal-cluster/postgresql on the node" in capsys.readouterr().err
     assert place.kubectl.run("get", "namespace", place.namespace).returncode
     assert place.kubectl.run("get", "persistentvolume", "hadal-postgresql").returncode
     assert place.undeploy("--yes") == 0
