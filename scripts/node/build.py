@@ -6,6 +6,7 @@ interrupted build goes on where it stopped: Go keeps what it has compiled.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -56,6 +57,7 @@ def build(names: Iterable[str]) -> dict[str, Path]:
     return paths
 
 
+@functools.cache
 def module_folder(module: str, path: str) -> Path:
     """Where the module `path` lies, in the version that `tools/<module>` pins.
 

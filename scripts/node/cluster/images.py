@@ -16,6 +16,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from scripts.node.build import NodeError
 
@@ -26,6 +27,8 @@ REGISTRY = "dev.local"
 """Knative asks no registry for the tags of this one."""
 _MEDIA = "application/vnd.oci.image"
 _NOBODY = "65532:65532"
+_HEX = 64
+"""Characters of a sha256, which a blob's file is named by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,6 @@ class Image:
 
     def write(self, archive: Path) -> None:
         """The image as an OCI archive."""
-        layer = _layer(self.files)
-        packed = gzip.compress(layer, compresslevel=1, mtime=0)
         config = {
             "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()],
             "os": "linux",
@@ -49,22 +50,20 @@ class Image:
                 "User": _NOBODY,
                 "Env": [f"{name}={value}" for name, value in self.environment.items()],
             },
-            "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
+            "rootfs": {"type": "layers", "diff_ids": []},
         }
-        blobs: dict[str, bytes] = {}
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": f"{_MEDIA}.manifest.v1+json",
-            "config": _blob(blobs, f"{_MEDIA}.config.v1+json", json.dumps(config).encode()),
-            "layers": [_blob(blobs, f"{_MEDIA}.layer.v1.tar+gzip", packed)],
-        }
-        entry = _blob(blobs, f"{_MEDIA}.manifest.v1+json", json.dumps(manifest).encode())
-        entry["annotations"] = {"io.containerd.image.name": self.name}
-        with tarfile.open(archive, "w") as tar:
-            _add(tar, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
-            _add(tar, "index.json", json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode())
-            for digest, content in blobs.items():
-                _add(tar, f"blobs/sha256/{digest}", content)
+        _write(archive, self.name, self.files, config, [], {})
+
+
+def write_with_files(base: Path, name: str, files: Mapping[str, Path], archive: Path) -> None:
+    """Write the image of the OCI archive `base` with files more, under another name."""
+    with tarfile.open(base) as tar:
+        found = {Path(each.name).name: tar.extractfile(each).read() for each in tar if each.isfile()}  # type: ignore[union-attr]
+    blobs = {digest: content for digest, content in found.items() if len(digest) == _HEX}
+    (entry,) = json.loads(found["index.json"])["manifests"]
+    manifest = json.loads(blobs[_hex(entry["digest"])])
+    config = json.loads(blobs[_hex(manifest["config"]["digest"])])
+    _write(archive, name, files, config, manifest["layers"], blobs)
 
 
 def of_program(program: Path, *words: str) -> Image:
@@ -119,6 +118,33 @@ def ctr(inside: Namespaces, *words: str) -> str:
     return done.stdout
 
 
+def _write(
+    archive: Path,
+    name: str,
+    files: Mapping[str, Path],
+    config: dict[str, Any],
+    layers: list[Any],
+    blobs: dict[str, bytes],
+) -> None:
+    """An archive of an image of `config` with a layer of `files` on `layers`, which are among `blobs`."""
+    layer = _layer(files)
+    packed = gzip.compress(layer, compresslevel=1, mtime=0)
+    config["rootfs"]["diff_ids"].append(_digest(layer))
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{_MEDIA}.manifest.v1+json",
+        "config": _blob(blobs, f"{_MEDIA}.config.v1+json", json.dumps(config).encode()),
+        "layers": [*layers, _blob(blobs, f"{_MEDIA}.layer.v1.tar+gzip", packed)],
+    }
+    entry = _blob(blobs, f"{_MEDIA}.manifest.v1+json", json.dumps(manifest).encode())
+    entry["annotations"] = {"io.containerd.image.name": name}
+    with tarfile.open(archive, "w") as tar:
+        _add(tar, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
+        _add(tar, "index.json", json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode())
+        for digest, content in blobs.items():
+            _add(tar, f"blobs/sha256/{digest}", content)
+
+
 def _layer(files: Mapping[str, Path]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -138,12 +164,16 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> 
 
 def _blob(blobs: dict[str, bytes], media: str, content: bytes) -> dict[str, object]:
     digest = _digest(content)
-    blobs[digest.removeprefix("sha256:")] = content
+    blobs[_hex(digest)] = content
     return {"mediaType": media, "digest": digest, "size": len(content)}
 
 
 def _digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")
 
 
 def _libraries(program: Path) -> list[Path]:

@@ -47,6 +47,11 @@ class Namespaces:
         """Those that this process holds."""
         return cls(_children(holder.pid)[0])
 
+    def has(self, process: Path) -> bool:
+        """Whether a process (its folder in `/proc`) is inside."""
+        kind = "ns/pid"
+        return (process / kind).readlink() == Path(f"/proc/{self.first}", kind).readlink()
+
     def command(self, *words: str) -> tuple[str, ...]:
         """`words`, run inside."""
         return ("nsenter", f"--target={self.first}", "--mount", "--net", "--pid", "--", *words)

@@ -23,7 +23,7 @@ _LEFT_OUT_NAMES = frozenset(("job-sink", "request-reply"))
 """Parts of Eventing that nothing here uses."""
 _CPU_REQUEST = "10m"
 """Knative asks for a core and a half all told, of two."""
-_PROBED_AFTER_S = 1
+_PROBED_AFTER_S, _ANSWERS_WITHIN_S = 1, 10
 _CHANNEL = "channels/in-memory-channel"
 _NOT_BUILT = "dev.local/hadal-cluster/not-built"
 _IMAGE_MAPS = {
@@ -147,11 +147,15 @@ def _with_images(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def _make_small(deployment: Object) -> None:
-    """It asks for little, and is looked at soon."""
+    """It asks for little, is looked at soon, and isn't restarted because the machine is busy."""
     for container in deployment["spec"]["template"]["spec"]["containers"]:
         container.get("resources", {}).get("requests", {}).update(cpu=_CPU_REQUEST, memory="32Mi")
         if "readinessProbe" in container:
-            container["readinessProbe"].update(initialDelaySeconds=_PROBED_AFTER_S, periodSeconds=1)
+            container["readinessProbe"].update(
+                initialDelaySeconds=_PROBED_AFTER_S, periodSeconds=1, timeoutSeconds=_ANSWERS_WITHIN_S
+            )
+        if "livenessProbe" in container:
+            container["livenessProbe"].update(timeoutSeconds=_ANSWERS_WITHIN_S, failureThreshold=12)
 
 
 def _configure(settings: Object) -> None:

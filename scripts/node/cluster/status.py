@@ -12,6 +12,7 @@ from typing import Any
 from scripts.node.admission.apiserver import Kubectl
 
 from .daemons import Daemons
+from .namespaces import Namespaces
 from .pods import processes
 
 _PSS = "Pss:"
@@ -28,7 +29,7 @@ class Part:
 
 def parts(daemons: Daemons, kubectl: Kubectl) -> Iterator[Part]:
     """The node's own programs, then pods by namespace and name."""
-    by_pod, by_program = _memory()
+    by_pod, by_program = _memory(Namespaces.of(daemons.processes["holder"]))
     for name, process in daemons.processes.items():
         if name != "holder":
             yield Part(name, "runs" if process.is_alive else "has ended", by_program[name])
@@ -50,15 +51,15 @@ def _state(pod: Mapping[str, Any]) -> str:
     return f"{pod['status']['phase'].lower()}, {ready} of {len(statuses)} ready"
 
 
-def _memory() -> tuple[dict[str, int], dict[str, int]]:
-    """By the pods' uids; and outside pods by the name of the program."""
+def _memory(inside: Namespaces) -> tuple[dict[str, int], dict[str, int]]:
+    """By the pods' uids; and of what else is inside by the name of the program."""
     by_pod: dict[str, int] = defaultdict(int)
     by_program: dict[str, int] = defaultdict(int)
     for process, pod in processes():
         try:
             if pod:
                 by_pod[pod] += _pss(process)
-            else:
+            elif inside.has(process):
                 by_program[(process / "exe").readlink().name] += _pss(process)
         except OSError:
             continue  # it has ended meanwhile, or is the kernel's

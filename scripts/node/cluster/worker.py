@@ -117,7 +117,7 @@ SystemdCgroup = false
 
 
 def _kubelet_config(authority: Authority, resolver: Path) -> dict[str, object]:
-    serving = authority.server("kubelet", (NODE, ADDRESS))
+    serving = authority.server("kubelet-server", (NODE, ADDRESS))
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",

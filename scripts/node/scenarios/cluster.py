@@ -70,6 +70,7 @@ class Cluster:
 
     name = "cluster"
     broker_classes = frozenset((CHANNEL,))
+    at_once = 3
     patience_s = 240.0
 
     def __init__(self, access: Access, outer: Door, api: Door) -> None:
@@ -151,6 +152,7 @@ def _is_ready(item: Mapping[str, Any]) -> bool:
 @asynccontextmanager
 async def cluster(access: Access) -> AsyncIterator[Cluster]:
     """A cluster with the scenarios' namespace, and the API's proxy while it is used. `PlaceError`."""
+    await access.run("delete", "namespace", NAMESPACE, "--ignore-not-found")  # what an earlier run has left
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     await access.run("apply", "-f", "-", text=json.dumps(namespace))
     proxy = await asyncio.create_subprocess_exec(
@@ -170,7 +172,7 @@ async def cluster(access: Access) -> AsyncIterator[Cluster]:
         if proxy.returncode is None:
             proxy.terminate()
             await proxy.wait()
-        await access.run("delete", "namespace", NAMESPACE, "--wait=false")
+        await access.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
 
 
 def _list(manifests: Sequence[Manifest]) -> str:

@@ -34,6 +34,7 @@ class Runner:
 
     name = "runner"
     broker_classes = frozenset(CLASSES)
+    at_once = 8
     patience_s = READY_WITHIN_S
 
     def __init__(self, folder: Path, outer: Door, inner: Door) -> None:

@@ -52,11 +52,13 @@ class Place(Protocol):
     Attributes:
         name: `runner` or `cluster`.
         broker_classes: those that it has.
+        at_once: how many scenarios it bears at the same time.
         patience_s: how long it may take for anything; a scenario that waits longer has failed.
     """
 
     name: str
     broker_classes: frozenset[str]
+    at_once: int
     patience_s: float
 
     async def apply(self, manifests: Sequence[Manifest], *, ready: bool = True) -> None:

@@ -21,7 +21,6 @@ SCENARIOS: Sequence[Scenario] = (
     *endings.SCENARIOS,
     *sources.SCENARIOS,
 )
-AT_ONCE = 8
 FAILED = "failed"
 """The key of an observation that there is none."""
 
@@ -41,7 +40,7 @@ async def observe(
     place: Place, scenarios: Sequence[Scenario], told: Told = lambda *_: None
 ) -> dict[str, Observation]:
     """What is seen in each, by name; `told` hears of each as it ends, with the seconds that it took."""
-    places = asyncio.Semaphore(AT_ONCE)
+    places = asyncio.Semaphore(place.at_once)
 
     async def one(scenario: Scenario) -> Observation:
         async with places:

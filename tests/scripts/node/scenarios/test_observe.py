@@ -22,6 +22,7 @@ class Nothing:
 
     name: str = "nothing"
     broker_classes: frozenset[str] = frozenset(("MTChannelBasedBroker",))
+    at_once: int = 8
     patience_s: float = 0.3
     there: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
