@@ -1,7 +1,8 @@
 """Makes what a command needs: `python -m scripts.setup (run|test|bench) [that command's arguments]`.
 
-`run` needs the model service's environment only where it will start one; `test` needs both. Of the arguments
-only `--torch` and, for `run`, `--model` and `--help` are looked at.
+`run` needs the model service's environment only where it will start one; `test` needs both, and so does
+`weights`, by which `scripts/deploy` gets a model. Of the arguments only `--torch` and, for `run`, `--model`
+and `--help` are looked at.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ENGINE = Environment("the model service", ROOT / "inference-svc")
 def needs_engine(command: str, arguments: list[str]) -> bool:
     """Whether the command will start the model service, or test it."""
     if command != "run":
-        return command == "test"
+        return command in ("test", "weights")
     if arguments and not arguments[0].startswith("-") and arguments[0] != "run":
         return False  # a word to a running Hadal, such as `status`
     model = _seen(arguments).model

@@ -15,6 +15,7 @@ from tests.architecture.house import BASE, MODEL_SERVICE, ROOT, container, funct
 
 OVERLAYS = sorted(path.parent for path in (ROOT / "knative" / "overlays").glob("*/kustomization.yaml"))
 LONGEST_TIMEOUT_S = 600
+SERVING = "serving.knative.dev/v1"
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl to render with")
 
 
@@ -69,7 +70,7 @@ def test_no_secret_value_stands_in_a_manifest() -> None:
 def test_an_overlay_renders_every_service_with_a_store_of_its_own(overlay: Path) -> None:
     done = subprocess.run(["kubectl", "kustomize", overlay], capture_output=True, text=True, check=True)
     items = list(yaml.safe_load_all(done.stdout))
-    services = {item["metadata"]["name"]: item for item in items if item["kind"] == "Service"}
+    services = {item["metadata"]["name"]: item for item in items if item["apiVersion"] == SERVING}
     assert sorted(services) == sorted([*functions(), MODEL_SERVICE])
     assert {item["metadata"].get("namespace", "hadal") for item in items} == {"hadal"}
     stores = [

@@ -78,6 +78,8 @@ def environment(tmp_path: Path) -> Environment:
         ("run", ["status", "--json"], False),
         ("run", ["events", "--data", "x"], False),
         ("test", [], True),
+        ("weights", [], True),
+        ("deploy", [], False),
         ("bench", ["broker"], False),
     ],
 )
