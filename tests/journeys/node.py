@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from scripts.deployment.cluster import Cluster, Tools
+from scripts.deployment.credentials import BOOTSTRAP, Credentials
+from scripts.deployment.doors import inner_door
 from scripts.node.cluster.place import ADDRESS, DOMAIN, HOST_ADDRESS
 from scripts.node.cluster.pods import processes
 from tests.journeys.system import ROOT, Door
@@ -94,6 +97,18 @@ def names_of_the_node() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", getaddrinfo)
         yield
+
+
+def api_key() -> str:
+    """An admin's key, made with the token that `scripts/deploy` has put into a Secret."""
+    command = str(ROOT / "scripts/cluster")
+    there = Cluster(Tools((command, "kubectl"), (command, "kn")))
+    token = Credentials(there, NAMESPACE, ()).value(*BOOTSTRAP)
+    with inner_door(there, NAMESPACE, "auth") as auth:
+        wish = {"name": "journeys", "role": "admin"}
+        answer = auth.ask("POST", "/v1/api_keys", wish, {"Authorization": f"Bearer {token}"})
+    assert answer.status == 201, f"auth answered {answer}"
+    return str(answer.json()["api_key"])
 
 
 def _update(function: str, *variables: str) -> None:
