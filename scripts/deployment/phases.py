@@ -75,12 +75,16 @@ class Deployer:
             self._functions()
         with self._progress.phase(phases.TRIGGERS):
             self._applied(phases.TRIGGERS)
-        use = FirstUse(self._cluster, self.namespace, self._credentials, self._wish.ingress)
+        use = self.use()
         with self._progress.phase("first API key"):
             if key := use.first_key():
                 key_made(key)
         with self._progress.phase("smoke test through the front door"):
             use.smoke_test(self._progress.tell)
+
+    def use(self) -> FirstUse:
+        """What can be asked of it once its functions are ready."""
+        return FirstUse(self._cluster, self.namespace, self._credentials, self._wish.ingress)
 
     def _check(self) -> None:
         """Whether the cluster has what is needed. `Unfit` with all that it hasn't."""
