@@ -12,7 +12,7 @@ from .cluster import Cluster
 from .credentials import Credentials
 from .errors import Failed, Unfit
 from .first_use import FirstUse
-from .images import replaced, tagged
+from .images import marked, replaced, tagged
 from .machine import Machines
 from .objects import Manifest, identity, namespace_of, of_phase, shown
 from .pods import refused_pods
@@ -89,7 +89,7 @@ class Deployer:
     def _check(self) -> None:
         """Whether the cluster has what is needed. `Unfit` with all that it hasn't."""
         there = self._machines.images(self._cluster)
-        self.objects = tagged(self.objects, there)
+        self.objects = marked(tagged(self.objects, there), there)
         what, missing = survey(self._cluster, self.objects, there)
         self._progress.tell(what)
         missing += self._credentials.not_ours()
