@@ -30,6 +30,9 @@ def main(words: Sequence[str] | None = None) -> int:
         deployer = Deployer(cluster, place.machines, wish, progress)
         if arguments.dry_run:
             return rehearse(cluster, place.machines, deployer.objects)
+        if arguments.api_key:
+            print(deployer.use().another_key(arguments.api_key)["api_key"])
+            return 0
         deployer.deploy(_show_key)
     except Deployment as error:
         print(f"scripts/deploy: {error}", file=sys.stderr)
@@ -90,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
         "--ingress",
         metavar="URL",
         help="the front door, http://address:port (default: by kubectl port-forward)",
+    )
+    parser.add_argument(
+        "--api-key", metavar="NAME", help="only print another key, for instance when the first is lost"
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and change nothing")
     return parser

@@ -53,6 +53,7 @@ class Cluster:
     def __init__(self, tools: Tools, run: Run | None = None) -> None:
         self.tools = tools
         self._run = run or run_program
+        self._kinds: dict[str, set[str]] = {}
 
     def ask(self, *words: str, text: str | None = None) -> Said:
         """What kubectl says; a Secret goes in by `text`, its standard input, and never by a word.
@@ -67,12 +68,24 @@ class Cluster:
         said = self.ask(*words, text=text)
         return json.loads(said.out) if said.status == 0 and said.out.strip() else None
 
+    def kinds(self, version: str) -> set[str]:
+        """The kinds of an API version that it knows."""
+        if version not in self._kinds:
+            path = f"/apis/{version}" if "/" in version else f"/api/{version}"
+            served = self.read("get", "--raw", path) or {}
+            self._kinds[version] = {each["kind"] for each in served.get("resources", ())}
+        return self._kinds[version]
+
     def rendered(self, overlay: Path) -> list[Manifest]:
         """The overlay's objects; no cluster is asked. `Unfit`."""
         said = self.ask("kustomize", str(overlay))
         if said.status:
             raise Unfit(f"{overlay} can't be rendered: {said.trouble}")
         return [each for each in yaml.safe_load_all(said.out) if each]
+
+    def known(self, manifests: Sequence[Manifest]) -> list[Manifest]:
+        """Those of the objects whose kinds it knows."""
+        return [each for each in manifests if each["kind"] in self.kinds(each["apiVersion"])]
 
     def live(self, manifests: Sequence[Manifest]) -> dict[Identity, Manifest]:
         """Those of the objects that are there, as they are now. `Failed`."""

@@ -12,6 +12,9 @@ NO_REGISTRY = "dev.local/"
 """Knative looks such a name up nowhere: the image is on the node, or it isn't."""
 
 
+DIGEST = "hadal.dev/image-digest"
+
+
 def named(objects: Sequence[Manifest]) -> list[str]:
     """Every image, once."""
     return sorted({str(each["image"]) for item in objects for each in containers(item)})
@@ -50,6 +53,28 @@ def tagged(objects: Sequence[Manifest], on_nodes: Collection[str]) -> list[Manif
             if tags:
                 found[image] = tags[0]
     return [_with(each, found) for each in objects]
+
+
+def marked(objects: Sequence[Manifest], digests: Mapping[str, str]) -> list[Manifest]:
+    """The objects with the digests of their images beside them, where these are known.
+
+    So an image that was built anew under its old tag makes a new revision; where there is a registry, Knative
+    asks it for the digest.
+    """
+    return [
+        _marked(each, sorted({digests.get(str(c["image"]), "") for c in containers(each)} - {""}))
+        for each in objects
+    ]
+
+
+def _marked(manifest: Manifest, digests: Sequence[str]) -> Manifest:
+    if not digests:
+        return manifest
+    template = manifest["spec"]["template"]
+    metadata = template.get("metadata", {})
+    annotations = {**metadata.get("annotations", {}), DIGEST: ",".join(digests)}
+    marked = {**template, "metadata": {**metadata, "annotations": annotations}}
+    return {**manifest, "spec": {**manifest["spec"], "template": marked}}
 
 
 def _with(value: Any, wanted: Mapping[str, str]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,8 +15,11 @@ Told = Callable[[str], None]
 class Machines(Protocol):
     """The machines of a cluster."""
 
-    def images(self, cluster: Cluster) -> set[str]:
-        """The images that are on them, with their tags."""
+    def images(self, cluster: Cluster) -> Mapping[str, str]:
+        """The images that are on them, or will be once they are prepared, by name and tag.
+
+        Each with its digest, which is empty where it isn't known.
+        """
 
     def prepare(self, objects: Sequence[Manifest], told: Told) -> None:
         """Bring images and volumes to them, before anything is applied; `Unfit` where that can't be done."""
@@ -28,11 +31,11 @@ class Machines(Protocol):
 class Elsewhere:
     """Machines that only their operator can reach (docs/deploy.md says what there is to do)."""
 
-    def images(self, cluster: Cluster) -> set[str]:
+    def images(self, cluster: Cluster) -> Mapping[str, str]:
         """As the nodes say, which name at most fifty each."""
         nodes = (cluster.read("get", "nodes", "-o", "json") or {}).get("items", [])
         return {
-            str(name)
+            str(name): ""
             for node in nodes
             for image in node.get("status", {}).get("images", ())
             for name in image.get("names") or ()

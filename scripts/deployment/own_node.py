@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scripts.node.build import NodeError, build
@@ -14,6 +14,7 @@ from scripts.node.cluster.images import ctr, import_archive
 from scripts.node.cluster.place import KUBECONFIG
 
 from . import images
+from .archives import held
 from .cluster import Cluster, Tools
 from .errors import Unfit
 from .machine import Told, local_volumes, written_volumes
@@ -45,18 +46,24 @@ def own_tools() -> Tools:
 class OwnNode:
     """`Machines` of it."""
 
-    def images(self, cluster: Cluster) -> set[str]:
-        """As containerd says, which knows at once what was imported."""
-        return set(ctr(running_namespaces(), "images", "list", "-q").split())
+    def images(self, cluster: Cluster) -> Mapping[str, str]:
+        """As containerd says, and as `dist/` has them, which are brought to it."""
+        there, brought = _on_node(), _archives()
+        newer = {images.repository(name) for name in brought}
+        kept = {name: digest for name, digest in there.items() if images.repository(name) not in newer}
+        return kept | {name: digest for name, (digest, _) in brought.items()}
 
     def prepare(self, objects: Sequence[Manifest], told: Told) -> None:
         """Import images from `dist/`, make the volumes' folders, fetch the model. `Unfit`."""
-        there = {
-            images.repository(name) for name in ctr(running_namespaces(), "images", "list", "-q").split()
-        }
-        for image in images.named(objects):
-            if image.startswith(images.NO_REGISTRY) and images.repository(image) not in there:
-                self._import(images.repository(image), told)
+        wanted = {images.repository(image) for image in images.named(objects)}
+        there = _on_node()
+        if POSTGRESQL in wanted - {images.repository(name) for name in (*there, *_archives())}:
+            told(f"making {POSTGRESQL} of Debian's packages, once")
+            make_postgresql(DIST / f"{POSTGRESQL.rpartition('/')[2]}.oci.tar")
+        for name, (digest, archive) in _archives().items():
+            if images.repository(name) in wanted and there.get(name) != digest:
+                told(f"importing {archive}")
+                import_archive(archive, running_namespaces())
         for _, folder in local_volumes(objects):
             folder.mkdir(parents=True, exist_ok=True)
         for folder in models_on_disk(objects):
@@ -70,14 +77,17 @@ class OwnNode:
                 shutil.rmtree(folder)
                 told(f"deleted {folder}")
 
-    def _import(self, image: str, told: Told) -> None:
-        archive = DIST / f"{image.rpartition('/')[2]}.oci.tar"
-        if image == POSTGRESQL and not archive.is_file():
-            told(f"making {image} of Debian's packages, once")
-            make_postgresql(archive)
-        if archive.is_file():
-            told(f"importing {archive}")
-            import_archive(archive, running_namespaces())
+
+def _on_node() -> dict[str, str]:
+    """The images of its containerd, each with its digest: `REF TYPE DIGEST …`, after a line of heads."""
+    lines = ctr(running_namespaces(), "images", "list").splitlines()[1:]
+    return {words[0]: words[2] for words in map(str.split, lines)}
+
+
+def _archives() -> dict[str, tuple[str, Path]]:
+    """The images that lie in `dist/`, each with its digest and its archive."""
+    found = {archive: held(archive) for archive in sorted(DIST.glob("hadal-*.oci.tar"))}
+    return {name: (digest, archive) for archive, (name, digest) in found.items()}
 
 
 def _fetch_model(folder: Path, told: Told) -> None:

@@ -12,7 +12,7 @@ from .cluster import Cluster
 from .credentials import Credentials
 from .errors import Failed, Unfit
 from .first_use import FirstUse
-from .images import replaced, tagged
+from .images import marked, replaced, tagged
 from .machine import Machines
 from .objects import Manifest, identity, namespace_of, of_phase, shown
 from .pods import refused_pods
@@ -75,17 +75,21 @@ class Deployer:
             self._functions()
         with self._progress.phase(phases.TRIGGERS):
             self._applied(phases.TRIGGERS)
-        use = FirstUse(self._cluster, self.namespace, self._credentials, self._wish.ingress)
+        use = self.use()
         with self._progress.phase("first API key"):
             if key := use.first_key():
                 key_made(key)
         with self._progress.phase("smoke test through the front door"):
             use.smoke_test(self._progress.tell)
 
+    def use(self) -> FirstUse:
+        """What can be asked of it once its functions are ready."""
+        return FirstUse(self._cluster, self.namespace, self._credentials, self._wish.ingress)
+
     def _check(self) -> None:
         """Whether the cluster has what is needed. `Unfit` with all that it hasn't."""
         there = self._machines.images(self._cluster)
-        self.objects = tagged(self.objects, there)
+        self.objects = marked(tagged(self.objects, there), there)
         what, missing = survey(self._cluster, self.objects, there)
         self._progress.tell(what)
         missing += self._credentials.not_ours()

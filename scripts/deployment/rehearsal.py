@@ -10,7 +10,7 @@ from typing import Any
 from .cluster import KNATIVES_OWN, Cluster
 from .credentials import Credentials, wanted_keys
 from .errors import NoCluster
-from .images import tagged
+from .images import marked, tagged
 from .machine import Machines
 from .objects import PHASES, Manifest, identity, namespace_of, of_phase, pod_spec, shown
 from .requirements import survey
@@ -24,7 +24,7 @@ _OF_APPLYING = "kubectl.kubernetes.io/last-applied-configuration"
 def rehearse(cluster: Cluster, machines: Machines, objects: Sequence[Manifest]) -> int:
     """Print the plan; 1 where something of it would be refused or lacks."""
     there = machines.images(cluster)
-    objects = tagged(objects, there)
+    objects = marked(tagged(objects, there), there)
     try:
         what, missing = survey(cluster, objects, there)
     except NoCluster as error:
@@ -62,7 +62,7 @@ def _blind(phase: str, objects: Sequence[Manifest]) -> Iterator[str]:
 
 def _tried(cluster: Cluster, objects: Sequence[Manifest], namespace: str) -> list[tuple[str, bool]]:
     """A line an object, and whether it would be refused."""
-    live = cluster.live(objects)
+    live = cluster.live(cluster.known(objects))
     elsewhere = cluster.read("get", "namespace", namespace, "-o", "json") is None
 
     def line(manifest: Manifest) -> tuple[str, bool]:

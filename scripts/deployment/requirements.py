@@ -94,9 +94,7 @@ def kinds(found: Found) -> Iterator[Missing]:
         if template:
             wanted.setdefault(template["apiVersion"], set()).add(template["kind"])
     for version, names in sorted(wanted.items()):
-        path = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        served = found.cluster.read("get", "--raw", path) or {}
-        for name in sorted(names - {each["kind"] for each in served.get("resources", ())}):
+        for name in sorted(names - found.cluster.kinds(version)):
             yield Missing(f"the kind {name} of {version}", _INSTALL if "knative" in version else "upgrade it")
 
 

@@ -72,14 +72,7 @@ class Undeployer:
         return [f"Secret/{name}" for name in sorted(KEPT_WITH_DATA & set(wanted_keys(self._objects)))]
 
     def _delete(self, objects: Sequence[Manifest]) -> None:
-        known = [each for each in objects if self._is_known(each)]
-        self._cluster.delete(known, GONE_WITHIN_S)
-
-    def _is_known(self, manifest: Manifest) -> bool:
-        """Whether the cluster has such a kind at all."""
-        version = manifest["apiVersion"]
-        path = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        return self._cluster.read("get", "--raw", path) is not None
+        self._cluster.delete(self._cluster.known(objects), GONE_WITHIN_S)
 
 
 def _goes_first(manifest: Manifest) -> bool:

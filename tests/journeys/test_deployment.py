@@ -58,6 +58,9 @@ def test_the_first_key_is_there_once_and_a_client_gets_through_with_one_that_goe
         "reading it back",
         "deleting it",
     ]
+    another = use.another_key("another")
+    with system.http(another["api_key"]) as client:
+        assert client.delete(f"/v1/api_keys/{another['id']}").is_success
     with system.http() as client:
         assert "smoke test" not in {key["name"] for key in client.get("/v1/api_keys").json()["data"]}
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from scripts.deployment.errors import Unfit
-from scripts.deployment.images import named, replaced, repository, tagged
+from scripts.deployment.images import DIGEST, marked, named, replaced, repository, tagged
 
 
 def service(image: str) -> dict[str, Any]:
@@ -44,3 +44,12 @@ def test_an_image_without_a_registry_gets_the_tag_that_the_nodes_have() -> None:
     assert named(tagged([service("dev.local/app")], set())) == ["dev.local/app"]
     with pytest.raises(Unfit, match=r"choose: --image dev\.local/app=dev\.local/app:7 or dev\.local/app:8"):
         tagged([service("dev.local/app")], on_nodes | {"dev.local/app:8"})
+
+
+def test_an_image_built_anew_under_its_tag_changes_the_template_and_an_unknown_digest_nothing() -> None:
+    app = service("dev.local/app:1")
+    (one,) = marked([app], {"dev.local/app:1": "sha256:0a"})
+    (two,) = marked([app], {"dev.local/app:1": "sha256:0b"})
+    assert one["spec"]["template"]["metadata"]["annotations"] == {DIGEST: "sha256:0a"}
+    assert one != two
+    assert marked([app], {"dev.local/app:1": ""}) == marked([app], {}) == [app]

@@ -67,3 +67,5 @@ def test_the_production_overlay_lacks_kafka_a_registry_and_its_stores_here(
         "the Secret hadal-stores in the namespace hadal with auth, chat, history, summarize",
     ):
         assert f"- {lacking}\n" in said
+    assert main([*words, "--dry-run"]) == 1
+    assert "  refused  KafkaSink/dead-letters: " in capsys.readouterr().out
