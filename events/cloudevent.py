@@ -61,6 +61,19 @@ class CloudEvent:
             attributes[name] = value if value.__class__ is str else canonical(value)
         return attributes
 
+    def recurrent(self) -> tuple[str, str, str | None, str | None]:
+        """Source, type, datacontenttype and dataschema: the values that are the same in many events."""
+        return self.source, self.type, self.datacontenttype, self.dataschema
+
+    def own(self) -> dict[str, ExtensionValue]:
+        """Every other attribute that is set, but ``specversion``."""
+        own: dict[str, Any] = {"id": self.id, "subject": self.subject, "time": self.time, **self.extensions}
+        if self.subject is None:
+            del own["subject"]
+        if self.time is None:
+            del own["time"]
+        return own
+
     def extended(self, **extensions: ExtensionValue) -> CloudEvent:
         """The same event with these extensions added or replaced; InvalidEvent for one that may not be."""
         from .validation import check_extension  # validation knows this class

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
-from functools import lru_cache, wraps
 from ipaddress import AddressValueError, IPv6Address
 
-_REMEMBERED_CHARACTERS = 128  # longer texts are tried anew, so that strangers can't fill the memory
+from .remembered import remembered
 
 _NAME = re.compile(r"[a-z0-9]+")
 
@@ -28,11 +26,12 @@ _TIMESTAMP = re.compile(
     r"(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))"
 )
 
-# What nearly all timestamps are: in UTC, on a day that every month has, without a leap second.
-_ORDINARY_TIMESTAMP = re.compile(
-    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
-    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?Z"
+# What nearly all timestamps are: on a day that its month has in every year, without a leap second.
+ORDINARY_TIMESTAMP = (
+    r"[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
+is_ordinary_timestamp = re.compile(ORDINARY_TIMESTAMP).fullmatch
 
 _UNRESERVED_SUB = r"A-Za-z0-9\-._~!$&'()*+,;="
 _ESCAPE = r"%[0-9A-Fa-f]{2}"
@@ -61,18 +60,7 @@ _MEDIA_TYPE = re.compile(rf"({_TOKEN}/{_TOKEN})(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOK
 _CHARSET = re.compile(rf';[ \t]*charset="?({_TOKEN})"?', re.IGNORECASE)
 
 
-def _remembered(rule: Callable[[str], bool]) -> Callable[[str], bool]:
-    """The rule with its last answers kept: names, sources and media types are few and recur."""
-    cached = lru_cache(maxsize=1024)(rule)
-
-    @wraps(rule)
-    def answer(text: str) -> bool:
-        return cached(text) if len(text) <= _REMEMBERED_CHARACTERS else rule(text)
-
-    return answer
-
-
-@_remembered
+@remembered
 def is_name(text: str) -> bool:
     """Whether it may name an attribute: lower-case ASCII letters and digits, at least one.
 
@@ -92,7 +80,7 @@ def is_timestamp(text: str) -> bool:
 
     A leap second can only be the last second, in UTC, of a month (RFC 3339 section 5.7).
     """
-    if _ORDINARY_TIMESTAMP.fullmatch(text):
+    if is_ordinary_timestamp(text):
         return True
     match = _TIMESTAMP.fullmatch(text)
     if match is None:
@@ -112,14 +100,14 @@ def _ends_a_utc_month(match: re.Match[str]) -> bool:
     return (instant.hour, instant.minute) == (23, 59) and (instant + timedelta(minutes=1)).day == 1
 
 
-@_remembered
+@remembered
 def is_absolute_uri(text: str) -> bool:
     """Whether it is an absolute URI, which has a scheme and no fragment (RFC 3986 section 4.3)."""
     match = _ABSOLUTE_URI.fullmatch(text)
     return match is not None and _has_valid_ipv6(match)
 
 
-@_remembered
+@remembered
 def is_uri_reference(text: str) -> bool:
     """Whether it is a URI or a relative reference (RFC 3986 section 4.1)."""
     match = _RELATIVE_REFERENCE.fullmatch(text) or _URI.fullmatch(text)
@@ -136,7 +124,7 @@ def _has_valid_ipv6(match: re.Match[str]) -> bool:
     return True
 
 
-@_remembered
+@remembered
 def is_media_type(text: str) -> bool:
     """Whether it is ``type/subtype`` with optional parameters (RFC 2045 5.1, RFC 9110 8.3.1)."""
     return _MEDIA_TYPE.fullmatch(text) is not None
@@ -153,7 +141,7 @@ def charset_of(text: str) -> str | None:
     return match[1].lower() if match else None
 
 
-@_remembered
+@remembered
 def declares_json(text: str) -> bool:
     """Whether a media type has the form ``*/json`` or ``*/*+json`` (CloudEvents JSON format 3.1.1)."""
     subtype = media_type_essence(text).partition("/")[2]
