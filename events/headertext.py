@@ -7,7 +7,7 @@ by spaces, which none of them has; that takes a fifth of the time.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -22,7 +22,7 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 
-def encoded(values: Collection[Any]) -> list[bytes]:
+def encoded(values: Sequence[Any]) -> list[bytes]:
     """Attributes' values in printable ASCII, percent-encoded where they need it."""
     try:
         together = " ".join(values).encode()

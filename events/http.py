@@ -92,10 +92,9 @@ def _event_format(value: bytes) -> str | None:
 
 def to_binary(event: CloudEvent) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers (names in lower case) and body of the event in binary mode."""
-    own = event.own()
-    names, values = _header_names(tuple(own)), headertext.encoded(own.values())
-    headers = [*_recurrent_headers(event.recurrent()), *zip(names, values)]  # noqa: B905 (as above)
-    return headers, event.data or b""
+    names, values = event.own()
+    own = zip(_header_names(names), headertext.encoded(values))  # noqa: B905 (as above)
+    return [*_recurrent_headers(event.recurrent()), *own], event.data or b""
 
 
 @remembered
@@ -108,7 +107,7 @@ def _recurrent_headers(values: tuple[str, str, str | None, str | None]) -> tuple
     source, event_type, content_type, schema = values
     named = {"specversion": SPEC_VERSION, "source": source, "type": event_type, "dataschema": schema}
     attributes = {name: value for name, value in named.items() if value is not None}
-    names, encoded = _header_names(tuple(attributes)), headertext.encoded(attributes.values())
+    names, encoded = _header_names(tuple(attributes)), headertext.encoded(list(attributes.values()))
     media_type = [] if content_type is None else [(b"content-type", content_type.encode("ascii"))]
     return (*zip(names, encoded, strict=True), *media_type)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from . import grammar, jsonformat
@@ -33,10 +33,9 @@ def to_record(event: CloudEvent, *, structured: bool = False) -> Record:
     key = None if partition_key is None else canonical(partition_key).encode()
     if structured:
         return Record(key, jsonformat.to_json(event), _STRUCTURED_HEADERS)
-    own = event.own()
-    names, values = _header_names(tuple(own)), _encoded(own.values())
-    headers = (*_recurrent_headers(event.recurrent()), *zip(names, values))  # noqa: B905 (as below)
-    return Record(key, event.data, headers)
+    names, values = event.own()
+    own = zip(_header_names(names), _encoded(values))  # noqa: B905 (as below)
+    return Record(key, event.data, (*_recurrent_headers(event.recurrent()), *own))
 
 
 @remembered
@@ -51,7 +50,7 @@ def _recurrent_headers(values: tuple[str, str, str | None, str | None]) -> tuple
     return tuple((name, value.encode()) for name, value in pairs if value is not None)
 
 
-def _encoded(values: Collection[Any]) -> list[bytes]:
+def _encoded(values: Sequence[Any]) -> list[bytes]:
     try:
         return list(map(str.encode, values))
     except TypeError:  # an extension isn't a string

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from . import jsontext
+import orjson
+
 from .cloudevent import CloudEvent, assembled
 from .errors import InvalidEvent, shown
 from .grammar import declares_json, is_ordinary_timestamp
@@ -89,7 +90,9 @@ class Layout:
     content_type: int | None
     is_bare: bool
     """Whether there is no attribute but ``datacontenttype``, so that this is no event."""
-    _binding: Binding
+    _value_of: Callable[[str, bytes], str]
+    _plain: bytes
+    _recurrent: Callable[[Any], tuple[Any, ...]]
     _recurrent_names: tuple[str, ...]
     _recurrent_of: Pick
     _own_of: Pick
@@ -108,7 +111,9 @@ class Layout:
             places=places,
             content_type=places.get("datacontenttype"),
             is_bare=places.keys() <= {"datacontenttype"},
-            _binding=binding,
+            _value_of=binding.value_of,
+            _plain=binding.plain,
+            _recurrent=binding.recurrent,
             _recurrent_names=recurrent,
             _recurrent_of=_pick([places[name] for name in recurrent]),
             _own_of=_pick([places[name] for name in own]),
@@ -121,30 +126,27 @@ class Layout:
         """The event of these headers' values and this data; InvalidEvent if it breaks the specification."""
         try:
             event = self._plain_event(values, data)
-        except InvalidEvent:  # below it is said what is wrong, if anything is
+        except (InvalidEvent, orjson.JSONDecodeError):  # below it is said what is wrong, if anything is
             event = None
         if event is None:
-            value_of = self._binding.value_of
-            event = checked(
-                {name: value_of(name, values[place]) for name, place in self.places.items()}, data
-            )
+            attributes = {name: self._value_of(name, values[place]) for name, place in self.places.items()}
+            event = checked(attributes, data)
             check_data(data, event.datacontenttype)
         return event
 
     def _plain_event(self, values: Sequence[bytes], data: bytes | None) -> CloudEvent | None:
         """The event, if its own values stand for themselves and are valid, as nearly all do and are."""
         own = b"\n".join(self._own_of(values))
-        if own.translate(None, self._binding.plain) != self._line_feeds:
+        if own.translate(None, self._plain) != self._line_feeds:
             return None
-        texts: list[Any] = own.decode().split("\n")
-        texts.append(None)  # where an absent attribute is looked for
+        texts: list[Any] = [*own.decode().split("\n"), None]  # where an absent attribute is looked for
         event_id, subject, time = self._core_of(texts)
         if not event_id or subject == "" or not (time is None or is_ordinary_timestamp(time)):
             return None
-        recurrent = self._binding.recurrent((self._recurrent_names, self._recurrent_of(values)))
+        recurrent = self._recurrent((self._recurrent_names, self._recurrent_of(values)))
         source, event_type, datacontenttype, dataschema, promises_json = recurrent
         if promises_json and data is not None:
-            jsontext.parse(data)
+            orjson.loads(data)
         extensions = dict(zip(self._extensions, texts))  # noqa: B905 (the others stand behind them)
         return assembled(
             event_id, source, event_type, subject, time, datacontenttype, dataschema, data, extensions

@@ -18,10 +18,9 @@ from .remembered import remembered
 REQUIRED = ("id", "source", "type")
 OPTIONAL = ("subject", "time", "datacontenttype", "dataschema")
 CORE_NAMES = frozenset({"specversion", *REQUIRED, *OPTIONAL})
-_INTEGERS = range(-(2**31), 2**31)
-
 RECURRENT = ("source", "type", "datacontenttype", "dataschema")
 """The attributes whose values are few, and the same in many events."""
+_INTEGERS = range(-(2**31), 2**31)
 
 
 def validate(event: CloudEvent) -> None:
