@@ -61,6 +61,20 @@ class CloudEvent:
             attributes[name] = value if value.__class__ is str else canonical(value)
         return attributes
 
+    def recurrent(self) -> tuple[str, str, str | None, str | None]:
+        """Source, type, datacontenttype and dataschema: the values that are the same in many events."""
+        return self.source, self.type, self.datacontenttype, self.dataschema
+
+    def own(self) -> tuple[tuple[str, ...], list[ExtensionValue]]:
+        """Names and values of all else that is set, but ``specversion``: what is the event's own."""
+        extensions = self.extensions
+        if self.subject is not None and self.time is not None:  # as nearly always
+            names = ("id", "subject", "time", *extensions)
+            return names, [self.id, self.subject, self.time, *extensions.values()]
+        named = {"id": self.id, "subject": self.subject, "time": self.time, **extensions}
+        there = {name: value for name, value in named.items() if value is not None}
+        return tuple(there), list(there.values())
+
     def extended(self, **extensions: ExtensionValue) -> CloudEvent:
         """The same event with these extensions added or replaced; InvalidEvent for one that may not be."""
         from .validation import check_extension  # validation knows this class

@@ -2,37 +2,37 @@
 
 Sources: CloudEvents 1.0.2 core, "Type System" and "Naming Conventions"; RFC 3339 sections 5.6 and 5.7;
 RFC 3986 appendix A; RFC 2045 section 5.1 and RFC 2046 (media types). The patterns spell out ASCII ranges,
-because Python's own classes of digits and letters take in other scripts.
+because Python's own classes of digits and letters take in other scripts. Nearly all are compiled when first
+asked for, as a function's start would wait for them; ``re`` keeps what it has compiled.
 """
 
 from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
-from functools import lru_cache, wraps
 from ipaddress import AddressValueError, IPv6Address
 
-_REMEMBERED_CHARACTERS = 128  # longer texts are tried anew, so that strangers can't fill the memory
+from .remembered import remembered
 
-_NAME = re.compile(r"[a-z0-9]+")
+_NAME = r"[a-z0-9]+"
 
 # U+FDD0..U+FDEF and the last two code points of each plane are Unicode's noncharacters.
 _PLANE_ENDS = "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000))
-_DISALLOWED = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_PLANE_ENDS}]")
+_DISALLOWED = f"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_PLANE_ENDS}]"
 
-_TIMESTAMP = re.compile(
+_TIMESTAMP = (
     r"([0-9]{4})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     r"[Tt]([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]|60)(?:\.[0-9]+)?"
     r"(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))"
 )
 
-# What nearly all timestamps are: in UTC, on a day that every month has, without a leap second.
-_ORDINARY_TIMESTAMP = re.compile(
-    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
-    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?Z"
+# What nearly all timestamps are: on a day that its month has in every year, without a leap second.
+ORDINARY_TIMESTAMP = (
+    r"[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
+is_ordinary_timestamp = re.compile(ORDINARY_TIMESTAMP).fullmatch
 
 _UNRESERVED_SUB = r"A-Za-z0-9\-._~!$&'()*+,;="
 _ESCAPE = r"%[0-9A-Fa-f]{2}"
@@ -49,42 +49,29 @@ _ROOTLESS_PATH = rf"{_PCHAR}+{_SEGMENTS}"
 _PATH_WITHOUT_COLON = rf"(?:[{_UNRESERVED_SUB}@]|{_ESCAPE})+{_SEGMENTS}"
 _QUERY = rf"(?:\?(?:{_PCHAR}|[/?])*)?"
 _FRAGMENT = rf"(?:#(?:{_PCHAR}|[/?])*)?"
-_ABSOLUTE_URI = re.compile(rf"{_SCHEME}(?:{_AUTHORITY}|{_ABSOLUTE_PATH}|{_ROOTLESS_PATH}|){_QUERY}")
-_URI = re.compile(_ABSOLUTE_URI.pattern + _FRAGMENT)
-_RELATIVE_REFERENCE = re.compile(
-    rf"(?:{_AUTHORITY}|{_ABSOLUTE_PATH}|{_PATH_WITHOUT_COLON}|){_QUERY}{_FRAGMENT}"
-)
+_ABSOLUTE_URI = rf"{_SCHEME}(?:{_AUTHORITY}|{_ABSOLUTE_PATH}|{_ROOTLESS_PATH}|){_QUERY}"
+_URI = _ABSOLUTE_URI + _FRAGMENT
+_RELATIVE_REFERENCE = rf"(?:{_AUTHORITY}|{_ABSOLUTE_PATH}|{_PATH_WITHOUT_COLON}|){_QUERY}{_FRAGMENT}"
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 (a grammar's token, not a secret)
 _QUOTED = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t\x20-\x7e])*"'
-_MEDIA_TYPE = re.compile(rf"({_TOKEN}/{_TOKEN})(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))*")
-_CHARSET = re.compile(rf';[ \t]*charset="?({_TOKEN})"?', re.IGNORECASE)
+_MEDIA_TYPE = rf"({_TOKEN}/{_TOKEN})(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))*"
+_CHARSET = rf';[ \t]*charset="?({_TOKEN})"?'
 
 
-def _remembered(rule: Callable[[str], bool]) -> Callable[[str], bool]:
-    """The rule with its last answers kept: names, sources and media types are few and recur."""
-    cached = lru_cache(maxsize=1024)(rule)
-
-    @wraps(rule)
-    def answer(text: str) -> bool:
-        return cached(text) if len(text) <= _REMEMBERED_CHARACTERS else rule(text)
-
-    return answer
-
-
-@_remembered
+@remembered
 def is_name(text: str) -> bool:
     """Whether it may name an attribute: lower-case ASCII letters and digits, at least one.
 
     The specification's 20 characters are a SHOULD; longer names are taken.
     """
-    return _NAME.fullmatch(text) is not None
+    return re.fullmatch(_NAME, text) is not None
 
 
 def is_string(text: str) -> bool:
     """Whether it is a CloudEvents String: no control characters, no surrogates, no Unicode noncharacters."""
     # Everything that the type forbids is unprintable, so the cheap test answers for nearly every value.
-    return text.isprintable() or _DISALLOWED.search(text) is None
+    return text.isprintable() or re.search(_DISALLOWED, text) is None
 
 
 def is_timestamp(text: str) -> bool:
@@ -92,9 +79,9 @@ def is_timestamp(text: str) -> bool:
 
     A leap second can only be the last second, in UTC, of a month (RFC 3339 section 5.7).
     """
-    if _ORDINARY_TIMESTAMP.fullmatch(text):
+    if is_ordinary_timestamp(text):
         return True
-    match = _TIMESTAMP.fullmatch(text)
+    match = re.fullmatch(_TIMESTAMP, text)
     if match is None:
         return False
     return _is_calendar_day(match) and (match[6] != "60" or _ends_a_utc_month(match))
@@ -112,17 +99,17 @@ def _ends_a_utc_month(match: re.Match[str]) -> bool:
     return (instant.hour, instant.minute) == (23, 59) and (instant + timedelta(minutes=1)).day == 1
 
 
-@_remembered
+@remembered
 def is_absolute_uri(text: str) -> bool:
     """Whether it is an absolute URI, which has a scheme and no fragment (RFC 3986 section 4.3)."""
-    match = _ABSOLUTE_URI.fullmatch(text)
+    match = re.fullmatch(_ABSOLUTE_URI, text)
     return match is not None and _has_valid_ipv6(match)
 
 
-@_remembered
+@remembered
 def is_uri_reference(text: str) -> bool:
     """Whether it is a URI or a relative reference (RFC 3986 section 4.1)."""
-    match = _RELATIVE_REFERENCE.fullmatch(text) or _URI.fullmatch(text)
+    match = re.fullmatch(_RELATIVE_REFERENCE, text) or re.fullmatch(_URI, text)
     return match is not None and _has_valid_ipv6(match)
 
 
@@ -136,10 +123,10 @@ def _has_valid_ipv6(match: re.Match[str]) -> bool:
     return True
 
 
-@_remembered
+@remembered
 def is_media_type(text: str) -> bool:
     """Whether it is ``type/subtype`` with optional parameters (RFC 2045 5.1, RFC 9110 8.3.1)."""
-    return _MEDIA_TYPE.fullmatch(text) is not None
+    return re.fullmatch(_MEDIA_TYPE, text) is not None
 
 
 def media_type_essence(text: str) -> str:
@@ -149,11 +136,11 @@ def media_type_essence(text: str) -> str:
 
 def charset_of(text: str) -> str | None:
     """The charset parameter of a media type in lower case, or None."""
-    match = _CHARSET.search(text)
+    match = re.search(_CHARSET, text, re.IGNORECASE)
     return match[1].lower() if match else None
 
 
-@_remembered
+@remembered
 def declares_json(text: str) -> bool:
     """Whether a media type has the form ``*/json`` or ``*/*+json`` (CloudEvents JSON format 3.1.1)."""
     subtype = media_type_essence(text).partition("/")[2]

@@ -7,44 +7,46 @@ by spaces, which none of them has; that takes a fifth of the time.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
+from .cloudevent import canonical
 from .errors import InvalidEvent
 
-_UNENCODED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
-_UNENCODED_BYTES = _UNENCODED.encode()
+UNENCODED = bytes(code for code in range(0x21, 0x7F) if code not in b'"%')
+"""The characters that stand for themselves in any header."""
+
 _BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 
-def encoded(values: Collection[str]) -> list[bytes]:
-    """The values in printable ASCII, percent-encoded where they need it."""
-    together = " ".join(values).encode("utf-8", "surrogatepass")
-    if len(together.translate(None, _UNENCODED_BYTES)) == len(values) - 1:
+def encoded(values: Sequence[Any]) -> list[bytes]:
+    """Attributes' values in printable ASCII, percent-encoded where they need it."""
+    try:
+        together = " ".join(values).encode()
+    except TypeError:  # an extension isn't a string
+        return encoded([canonical(value) for value in values])
+    if len(together.translate(None, UNENCODED)) == len(values) - 1:
         return together.split(b" ")
-    return [quote(value, safe=_UNENCODED).encode("ascii") for value in values]
+    return [quote(value, safe=UNENCODED).encode("ascii") for value in values]
 
 
-def decoded(values: dict[str, str]) -> dict[str, str]:
-    """The values by attribute, unquoted and percent-decoded; InvalidEvent for one that can't be decoded.
+def decoded(name: str, value: bytes) -> str:
+    """The attribute's value, unquoted and percent-decoded; InvalidEvent if it can't be decoded.
 
     ``datacontenttype`` is Content-Type's value, which isn't encoded.
     """
-    together = "".join(values.values())
-    if together.isascii() and not ("%" in together or '"' in together or " " in together or "\t" in together):
-        return values
-    return {name: _decoded(name, value.strip(" \t")) for name, value in values.items()}
-
-
-def _decoded(name: str, text: str) -> str:
+    text = value.decode("latin-1").strip(" \t")
     if name == "datacontenttype":
         return text
     if not text.isascii():
         raise InvalidEvent(f"header ce-{name} is not ASCII; percent-encode its UTF-8", name)
     if text[:1] == '"':
         text = _unquoted(name, text)
+    if "%" not in text:
+        return text
     if _BARE_PERCENT.search(text):
         raise InvalidEvent(f"header ce-{name} has a % without two hexadecimal digits; % itself is %25", name)
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable
 
 from . import grammar, headertext, jsonformat
-from .cloudevent import CloudEvent
+from .cloudevent import SPEC_VERSION, CloudEvent
 from .errors import EventTooLarge, InvalidEvent, shown
-from .layout import Layout
-from .validation import check_data, checked
+from .layout import Binding
+from .remembered import remembered
 
 Headers = Iterable[tuple[bytes, bytes]]
 """Pairs of name and value as an ASGI server gives them; names in any case."""
@@ -43,32 +42,22 @@ def decode_one(headers: Headers, body: bytes, *, max_bytes: int = MAX_BODY_BYTES
 def _event_unless_batch(headers: Headers, body: bytes, max_bytes: int) -> CloudEvent | None:
     if len(body) > max_bytes:
         raise EventTooLarge(f"the body has {len(body)} bytes; at most {max_bytes} are taken")
-    names, values = tuple(zip(*headers, strict=True)) or ((), ())
-    layout = _layout(names)
-    content_type = None if layout.content_type is None else values[layout.content_type].decode("latin-1")
-    event_format = _event_format(content_type)
+    try:
+        names, values = zip(*headers)  # noqa: B905 (pairs; strict takes as long again)
+    except ValueError:  # none
+        names = values = ()
+    layout = _BINDING.layout(names)
+    event_format = None if layout.content_type is None else _event_format(values[layout.content_type])
     if event_format == BATCHED:
         return None
     if event_format == STRUCTURED:
         return jsonformat.from_json(body)
-    event = layout.plain_event(values, content_type, body or None) or _event(layout, values, body)
-    check_data(event.data, event.datacontenttype)
-    return event
-
-
-@lru_cache(maxsize=256)
-def _layout(headers: tuple[bytes, ...]) -> Layout:
-    """Which headers hold attributes: the ``ce-`` ones, and Content-Type as ``datacontenttype``."""
-    attributes: dict[str, int] = {}
-    for place, header in enumerate(headers):
-        name = _attribute(header)
-        if name in attributes:
-            raise InvalidEvent(
-                f"header {shown(header.decode('latin-1'))} stands twice; it may stand once", name
-            )
-        if name is not None:
-            attributes[name] = place
-    return Layout.of(attributes)
+    if layout.is_bare:
+        raise InvalidEvent(
+            f"this is no CloudEvent: there are no ce- headers, and Content-Type is not {STRUCTURED}",
+            "specversion",
+        )
+    return layout.event(values, body or None)
 
 
 def _attribute(header: bytes) -> str | None:
@@ -81,10 +70,14 @@ def _attribute(header: bytes) -> str | None:
     return "datacontenttype" if name == "content-type" else None
 
 
-@lru_cache(maxsize=256)
-def _event_format(content_type: str | None) -> str | None:
+_BINDING = Binding(_attribute, headertext.decoded, headertext.UNENCODED)
+
+
+@remembered
+def _event_format(value: bytes) -> str | None:
     """Which event format a Content-Type announces; None for binary mode (section 3)."""
-    if content_type is None or not content_type.lower().startswith("application/cloudevents"):
+    content_type = value.decode("latin-1")
+    if not content_type.lower().startswith("application/cloudevents"):
         return None
     essence = grammar.media_type_essence(content_type)
     if not grammar.is_media_type(content_type) or essence not in (STRUCTURED, BATCHED):
@@ -97,31 +90,26 @@ def _event_format(content_type: str | None) -> str | None:
     return essence
 
 
-def _event(layout: Layout, values: Sequence[bytes], body: bytes) -> CloudEvent:
-    attributes = {name: values[place].decode("latin-1") for name, place in layout.attributes}
-    if not attributes.keys() - {"datacontenttype"}:
-        raise InvalidEvent(
-            f"this is no CloudEvent: there are no ce- headers, and Content-Type is not {STRUCTURED}",
-            "specversion",
-        )
-    return checked(headertext.decoded(attributes), body or None)
-
-
 def to_binary(event: CloudEvent) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers (names in lower case) and body of the event in binary mode."""
-    attributes = event.attributes()
-    content_type = attributes.pop("datacontenttype", None)
-    headers = list(
-        zip(_header_names(tuple(attributes)), headertext.encoded(attributes.values()), strict=True)
-    )
-    if content_type is not None:
-        headers.append((b"content-type", content_type.encode("ascii")))
-    return headers, event.data or b""
+    names, values = event.own()
+    own = zip(_header_names(names), headertext.encoded(values))  # noqa: B905 (as above)
+    return [*_recurrent_headers(event.recurrent()), *own], event.data or b""
 
 
-@lru_cache(maxsize=256)
-def _header_names(attributes: tuple[str, ...]) -> list[bytes]:
-    return [b"ce-" + name.encode("ascii") for name in attributes]
+@remembered
+def _header_names(attributes: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(b"ce-" + name.encode("ascii") for name in attributes)
+
+
+@remembered
+def _recurrent_headers(values: tuple[str, str, str | None, str | None]) -> tuple[tuple[bytes, bytes], ...]:
+    source, event_type, content_type, schema = values
+    named = {"specversion": SPEC_VERSION, "source": source, "type": event_type, "dataschema": schema}
+    attributes = {name: value for name, value in named.items() if value is not None}
+    names, encoded = _header_names(tuple(attributes)), headertext.encoded(list(attributes.values()))
+    media_type = [] if content_type is None else [(b"content-type", content_type.encode("ascii"))]
+    return (*zip(names, encoded, strict=True), *media_type)
 
 
 def to_structured(event: CloudEvent) -> tuple[list[tuple[bytes, bytes]], bytes]:

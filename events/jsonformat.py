@@ -3,23 +3,71 @@
 from __future__ import annotations
 
 import binascii
+import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 import orjson
 
 from . import grammar, jsontext
-from .cloudevent import SPEC_VERSION, CloudEvent, canonical
+from .cloudevent import SPEC_VERSION, CloudEvent, assembled, canonical
 from .errors import InvalidEvent, shown
-from .validation import check_data, checked
+from .validation import check_data, check_recurrent, checked
 
 JSON = "application/json"
+_CHARACTER = r"[ !#-\[\]-~]"  # what stands for itself in a JSON string: all printable ASCII but " and \
+_EXTENSION = f'"[a-z0-9]+":"{_CHARACTER}*"'
+_PLAIN_HEAD_BYTES = 4_096
+_PLAIN_HEAD = (
+    rf'{{"specversion":"1\.0","id":"({_CHARACTER}+)","source":"({_CHARACTER}+)","type":"({_CHARACTER}+)"'
+    rf'(?:,"subject":"({_CHARACTER}+)")?+(?:,"time":"({grammar.ORDINARY_TIMESTAMP})")?+'
+    rf'(?:,"datacontenttype":"({_CHARACTER}+)")?+(?:,"dataschema":"({_CHARACTER}+)")?+'
+    rf',(?:({_EXTENSION}(?:,{_EXTENSION})*),)?"data":'
+)
+"""An event as ``to_json`` writes it, as far as its data."""
 _CODECS = {None: "utf-8", "utf-8": "utf-8", "us-ascii": "ascii", "iso-8859-1": "latin-1"}
 
 
 def from_json(text: bytes) -> CloudEvent:
     """The event that a JSON object spells; InvalidEvent if it breaks the specification."""
+    return _plain_event(text) or _any_event(text)
+
+
+@cache
+def _plain_head() -> Callable[[str], re.Match[str] | None]:
+    return re.compile(_PLAIN_HEAD).match  # when first asked for: a function's start would wait for it
+
+
+def _plain_event(text: bytes) -> CloudEvent | None:
+    """The event of a text that is spelt as ``to_json`` spells most, if it is valid; None: it has to be read.
+
+    A head that matches, before data that is JSON, makes a text that is.
+    """
+    head = _plain_head()(text[:_PLAIN_HEAD_BYTES].decode("latin-1"))
+    if head is None or text[-1:] != b"}":
+        return None
+    event_id, source, event_type, subject, time, datacontenttype, dataschema, members = head.groups()
+    data = text[head.end() : -1]
+    try:
+        orjson.loads(data)
+        extensions = orjson.loads(f"{{{members or ''}}}")
+        check_recurrent((tuple(extensions), source, event_type, datacontenttype, dataschema))
+    except (orjson.JSONDecodeError, InvalidEvent):
+        return None
+    if members and members.count('"') != 4 * len(extensions):  # a name stands twice
+        return None
+    if datacontenttype is None:
+        datacontenttype = JSON
+    elif not grammar.declares_json(datacontenttype):
+        return None
+    return assembled(
+        event_id, source, event_type, subject, time, datacontenttype, dataschema, data, extensions
+    )
+
+
+def _any_event(text: bytes) -> CloudEvent:
     document = jsontext.parse(text)
     if not isinstance(document, dict):
         raise _not_an_object(document)

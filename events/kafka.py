@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import grammar, jsonformat
-from .cloudevent import CloudEvent, canonical
+from .cloudevent import SPEC_VERSION, CloudEvent, canonical
 from .errors import InvalidEvent, shown
-from .layout import Layout
-from .validation import check_data, checked
+from .layout import Binding
+from .remembered import remembered
 
 STRUCTURED = "application/cloudevents+json"
+
+_STRUCTURED_HEADERS = (("content-type", STRUCTURED.encode()),)
 
 
 class Record(NamedTuple):
@@ -31,15 +32,29 @@ def to_record(event: CloudEvent, *, structured: bool = False) -> Record:
     partition_key = event.extensions.get("partitionkey")
     key = None if partition_key is None else canonical(partition_key).encode()
     if structured:
-        return Record(key, jsonformat.to_json(event), (("content-type", STRUCTURED.encode()),))
-    attributes = event.attributes()
-    names = _header_names(tuple(attributes))
-    return Record(key, event.data, tuple(zip(names, map(str.encode, attributes.values()), strict=True)))
+        return Record(key, jsonformat.to_json(event), _STRUCTURED_HEADERS)
+    names, values = event.own()
+    own = zip(_header_names(names), _encoded(values))  # noqa: B905 (as below)
+    return Record(key, event.data, (*_recurrent_headers(event.recurrent()), *own))
 
 
-@lru_cache(maxsize=256)
+@remembered
 def _header_names(attributes: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple("content-type" if name == "datacontenttype" else f"ce_{name}" for name in attributes)
+    return tuple(f"ce_{name}" for name in attributes)
+
+
+@remembered
+def _recurrent_headers(values: tuple[str, str, str | None, str | None]) -> tuple[tuple[str, bytes], ...]:
+    names = ("ce_specversion", "ce_source", "ce_type", "content-type", "ce_dataschema")
+    pairs = zip(names, (SPEC_VERSION, *values), strict=True)
+    return tuple((name, value.encode()) for name, value in pairs if value is not None)
+
+
+def _encoded(values: Sequence[Any]) -> list[bytes]:
+    try:
+        return list(map(str.encode, values))
+    except TypeError:  # an extension isn't a string
+        return [canonical(value).encode() for value in values]
 
 
 def from_record(record: Record) -> CloudEvent:
@@ -47,29 +62,24 @@ def from_record(record: Record) -> CloudEvent:
 
     The key says where the record lies and adds nothing to the event (section 3.1).
     """
-    names, values = tuple(zip(*record.headers, strict=True)) or ((), ())
-    layout = _layout(names)
-    content_type = None if layout.content_type is None else _text("content-type", values[layout.content_type])
-    if content_type is None or not content_type.lower().startswith("application/cloudevents"):
-        event = layout.plain_event(values, content_type, record.value) or _event(layout, values, record.value)
-        check_data(event.data, content_type)
-        return event
-    if grammar.media_type_essence(content_type) != STRUCTURED:
-        raise InvalidEvent(f"content-type {shown(content_type)} is not taken; use {STRUCTURED}")
-    return jsonformat.from_json(record.value or b"")
+    try:
+        names, values = zip(*record.headers)  # noqa: B905 (pairs; strict takes as long again)
+    except ValueError:  # none
+        names = values = ()
+    layout = _BINDING.layout(names)
+    if layout.content_type is not None and _is_structured(values[layout.content_type]):
+        return jsonformat.from_json(record.value or b"")
+    return layout.event(values, record.value)
 
 
-@lru_cache(maxsize=256)
-def _layout(headers: tuple[str, ...]) -> Layout:
-    """Which headers hold attributes: the ``ce_`` ones, and ``content-type`` as ``datacontenttype``."""
-    attributes: dict[str, int] = {}
-    for place, header in enumerate(headers):
-        name = _attribute(header)
-        if name in attributes:
-            raise InvalidEvent(f"header {shown(header)} stands twice; it may stand once", name)
-        if name is not None:
-            attributes[name] = place
-    return Layout.of(attributes)
+@remembered
+def _is_structured(content_type: bytes) -> bool:
+    text = _text("datacontenttype", content_type)
+    if not text.lower().startswith("application/cloudevents"):
+        return False
+    if grammar.media_type_essence(text) != STRUCTURED:
+        raise InvalidEvent(f"content-type {shown(text)} is not taken; use {STRUCTURED}")
+    return True
 
 
 def _attribute(header: str) -> str | None:
@@ -81,13 +91,12 @@ def _attribute(header: str) -> str | None:
     return "datacontenttype" if header.lower() == "content-type" else None
 
 
-def _event(layout: Layout, values: Sequence[bytes], value: bytes | None) -> CloudEvent:
-    return checked({name: _text(f"ce_{name}", values[place]) for name, place in layout.attributes}, value)
-
-
-def _text(header: str, value: bytes) -> str:
+def _text(name: str, value: bytes) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        attribute = header.removeprefix("ce_") if header.startswith("ce_") else "datacontenttype"
-        raise InvalidEvent(f"header {shown(header)} is not UTF-8", attribute) from None
+        header = "content-type" if name == "datacontenttype" else f"ce_{name}"
+        raise InvalidEvent(f"header {shown(header)} is not UTF-8", name) from None
+
+
+_BINDING = Binding(_attribute, _text, bytes(range(0x20, 0x7F)))

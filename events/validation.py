@@ -7,20 +7,20 @@ by hand calls ``validate``.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from . import grammar, jsontext
 from .cloudevent import SPEC_VERSION, CloudEvent, assembled
 from .errors import InvalidEvent, shown
-from .grammar import is_timestamp
+from .grammar import is_ordinary_timestamp
+from .remembered import remembered
 
 REQUIRED = ("id", "source", "type")
 OPTIONAL = ("subject", "time", "datacontenttype", "dataschema")
-CORE_ORDER = ("specversion", *REQUIRED, *OPTIONAL)
-CORE_NAMES = frozenset(CORE_ORDER)
+CORE_NAMES = frozenset({"specversion", *REQUIRED, *OPTIONAL})
+RECURRENT = ("source", "type", "datacontenttype", "dataschema")
+"""The attributes whose values are few, and the same in many events."""
 _INTEGERS = range(-(2**31), 2**31)
-_PLAIN_CHARACTERS = 1_024
 
 
 def validate(event: CloudEvent) -> None:
@@ -40,17 +40,13 @@ def check_data(data: bytes | None, datacontenttype: str | None) -> None:
         jsontext.parse(data, "data")
 
 
-class _NotPlainError(Exception):
-    """The attributes are not plainly valid; which of them isn't, if any, is for the slow check to say."""
-
-
 def checked(attributes: dict[str, Any], data: bytes | None) -> CloudEvent:
     """The event with these attributes (by name, ``specversion`` among them; None is unset) and this data.
 
     Raises InvalidEvent, which names the attribute, unless they keep the specification. Data isn't looked at.
 
-    Nearly all events have only strings, and short ones, and what recurs in them was valid before. Those take
-    a fifth of the time; whatever isn't plainly valid is looked at one by one.
+    Nearly all events have only strings, and what recurs in them was valid before. Those take a fifth of the
+    time; whatever isn't plainly valid is looked at one by one.
     """
     extensions = attributes.copy()
     take = extensions.pop
@@ -58,74 +54,42 @@ def checked(attributes: dict[str, Any], data: bytes | None) -> CloudEvent:
         version, event_id, source, event_type = take("specversion"), take("id"), take("source"), take("type")
         subject, time = take("subject", None), take("time", None)
         datacontenttype, dataschema = take("datacontenttype", None), take("dataschema", None)
-        text = event_id + "".join(extensions.values())
-        if (text if subject is None else text + subject).isprintable():
-            core = (version, event_id, source, event_type, subject, time, datacontenttype, dataschema)
-            event = plain_event(tuple(extensions), core, extensions, data)
-            if event is not None:
-                return event
-    except (KeyError, TypeError):  # one is missing, or is no string
+        own = event_id + "".join(extensions.values()) + ("" if subject is None else subject)
+        if (
+            version == SPEC_VERSION
+            and event_id
+            and subject != ""
+            and (time is None or is_ordinary_timestamp(time))
+            and own.isprintable()
+        ):
+            check_recurrent((tuple(extensions), source, event_type, datacontenttype, dataschema))
+            return assembled(
+                event_id, source, event_type, subject, time, datacontenttype, dataschema, data, extensions
+            )
+    except (KeyError, TypeError, InvalidEvent):  # one is missing, is no string, or isn't valid
         pass
     return _event(_checked_one_by_one(attributes), data)
 
 
-def plain_event(
-    names: tuple[str, ...], core: tuple[Any, ...], extensions: dict[str, Any], data: bytes | None
-) -> CloudEvent | None:
-    """The event of these extensions, with their ``names``, and core attributes in ``CORE_ORDER``.
-
-    None unless it is plainly valid. What differs from event to event, but the time, is known to be printable
-    strings; TypeError where another is no string.
-    """
-    version, event_id, source, event_type, subject, time, datacontenttype, dataschema = core
-    try:
-        _check_recurrent(names, version, source, event_type, datacontenttype, dataschema)
-    except _NotPlainError:
-        return None
-    if not event_id or subject == "" or not (time is None or is_timestamp(time)):
-        return None
-    return assembled(
-        event_id, source, event_type, subject, time, datacontenttype, dataschema, data, extensions
-    )
+@remembered
+def check_recurrent(texts: tuple[tuple[str, ...], str, str, str | None, str | None]) -> None:
+    """Raise InvalidEvent unless extensions may have these names and ``RECURRENT`` these values."""
+    extensions, *values = texts
+    for name in extensions:
+        check_extension_name(name)
+    for name, value in zip(RECURRENT, values, strict=True):
+        if value is not None or name in REQUIRED:
+            check_core_value(name, value)
 
 
-@lru_cache(maxsize=1024)
-def _check_recurrent(
-    extensions: tuple[str, ...],
-    version: str,
-    source: str,
-    event_type: str,
-    datacontenttype: str | None,
-    dataschema: str | None,
-) -> None:
-    """Raise _NotPlainError unless these, which are the same in many events, are valid and not long.
-
-    That they are is remembered; what raises isn't, so that strangers' events can't fill the memory.
-    """
-    text = "".join((source, event_type, datacontenttype or "", dataschema or ""))
-    if not (
-        version == SPEC_VERSION
-        and len(text) + sum(map(len, extensions)) <= _PLAIN_CHARACTERS
-        and all(map(_may_name_an_extension, extensions))
-        and text.isprintable()
-        and (source and grammar.is_uri_reference(source))
-        and event_type
-        and (datacontenttype is None or grammar.is_media_type(datacontenttype))
-        and (dataschema is None or grammar.is_absolute_uri(dataschema))
-    ):
-        raise _NotPlainError
-
-
-def _may_name_an_extension(name: str) -> bool:
+def may_name_an_extension(name: str) -> bool:
+    """Whether an attribute beside the core ones may have this name."""
     return grammar.is_name(name) and name != "data" and name not in CORE_NAMES
 
 
 def _checked_one_by_one(attributes: dict[str, Any]) -> dict[str, Any]:
     """The attributes that are set; InvalidEvent about the first that breaks the specification."""
-    version = attributes.get("specversion")
-    if version != SPEC_VERSION:
-        found = "is missing" if version is None else f"is {shown(version)}"
-        raise InvalidEvent(f'specversion {found}; it must be "{SPEC_VERSION}"', "specversion")
+    check_version(attributes.get("specversion"))
     for name in REQUIRED:
         if attributes.get(name) is None:
             raise InvalidEvent(f"{name} is missing; every event has a non-empty {name}", name)
@@ -135,7 +99,7 @@ def _checked_one_by_one(attributes: dict[str, Any]) -> dict[str, Any]:
             if value is not None:
                 check_extension_value(name, value)
         elif value is not None:
-            _check_core_value(name, value)
+            check_core_value(name, value)
     return {name: value for name, value in attributes.items() if value is not None}
 
 
@@ -154,7 +118,15 @@ def _event(attributes: dict[str, Any], data: bytes | None) -> CloudEvent:
     )
 
 
-def _check_core_value(name: str, value: object) -> None:
+def check_version(version: object) -> None:
+    """Raise InvalidEvent unless it is the version of the specification that is read here."""
+    if version != SPEC_VERSION:
+        found = "is missing" if version is None else f"is {shown(version)}"
+        raise InvalidEvent(f'specversion {found}; it must be "{SPEC_VERSION}"', "specversion")
+
+
+def check_core_value(name: str, value: object) -> None:
+    """Raise InvalidEvent unless the core attribute ``name`` may have this value, which is set."""
     if not isinstance(value, str):
         raise InvalidEvent(f"{name} is {shown(value)}; it must be a string", name)
     if not value:
@@ -193,7 +165,7 @@ def check_extension_name(name: str) -> None:
     """Raise InvalidEvent unless an attribute beside the core ones may have this name."""
     if not grammar.is_name(name):
         raise InvalidEvent(f"{shown(name)} can't name an attribute; a name has only a-z and 0-9", name)
-    if not _may_name_an_extension(name):
+    if not may_name_an_extension(name):
         raise InvalidEvent(f"{name} has its own place in an event; it can't be an extension", name)
 
 

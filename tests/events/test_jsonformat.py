@@ -182,6 +182,69 @@ def test_an_attribute_that_stands_twice_is_refused(tail: bytes) -> None:
     assert "twice in one JSON object" in str(refused(json.dumps(MINIMAL).encode()[:-1] + tail))
 
 
+COMPACT = b'{"specversion":"1.0","id":"1","source":"/s","type":"t"'
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b',"id":"1","data":1}',
+        b',"id":"2","data":1}',
+        b',"ext":"a","ext":"b","data":1}',
+        b',"ext":"a","ext":"a","data":1}',
+        b',"ext":1,"ext":"a","data":1}',
+        b',"data":"x","data":1}',
+        b',"data":"x","ext":"a","data":1}',
+        b',"data":1,"data":1}',
+        b',"data":1,"id":"1"}',
+        b',"subject":"s","data":1,"subject":"s"}',
+        b',"time":"2026-01-15T09:29:00Z","time":"2026-01-15T09:29:00Z","data":{}}',
+    ],
+)
+def test_an_attribute_that_stands_twice_is_refused_in_a_text_spelt_as_ours(tail: bytes) -> None:
+    assert "twice in one JSON object" in str(refused(COMPACT + tail))
+
+
+@pytest.mark.parametrize(
+    ("tail", "attribute"),
+    [
+        (b',"subject":"","data":1}', "subject"),
+        (b',"subject":"a\x7f","data":1}', "subject"),
+        (b',"subject":"a\\n","data":1}', "subject"),
+        (b',"subject":"a\xc2\x80","data":1}', "subject"),
+        (b',"time":"2026-02-29T09:29:00Z","data":1}', "time"),
+        (b',"time":"2026-01-15","data":1}', "time"),
+        (b',"datacontenttype":"json","data":"a"}', "datacontenttype"),
+        (b',"datacontenttype":"text/plain","data":1}', "data"),
+        (b',"dataschema":"/relative","data":1}', "dataschema"),
+        (b',"Ext":"a","data":1}', "Ext"),
+        (b',"data_base64":"e30=","data":1}', "data"),
+        (b',"data":1}}', None),
+        (b',"data":}', None),
+        (b',"data":1,}', None),
+        (b',"data":1', None),
+        (b',"data":1}x}', None),
+        (b',"data":"\xff"}', None),
+        (b',,"data":1}', None),
+    ],
+)
+def test_what_breaks_the_specification_is_refused_in_a_text_spelt_as_ours(
+    tail: bytes, attribute: str | None
+) -> None:
+    assert jsonformat.from_json(COMPACT + b',"data":1}').data == b"1"
+    assert refused(COMPACT + tail).attribute == attribute
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [b',"subject":"a b%","ext":"","data":"a"}', b',"data":{"data":[]}}', b',"data":1 }', b',"data":[1]}'],
+)
+def test_a_text_spelt_as_ours_means_what_any_other_spelling_does(tail: bytes) -> None:
+    text = COMPACT + tail
+    respelt = json.dumps(json.loads(text), indent=1).encode()
+    assert meaning(jsonformat.from_json(text)) == meaning(jsonformat.from_json(respelt))
+
+
 @pytest.mark.parametrize(
     "data",
     [

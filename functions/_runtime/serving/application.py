@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from functions._runtime.consuming import Consumer
 from functions._runtime.errors import MethodNotAllowed, Problem, Unavailable
 from functions._runtime.ground import Function, GroundSettings, ProblemRenderer
 from functions._runtime.http import Request, Response, Route
@@ -157,6 +156,8 @@ class Application:
     def _routed(self, function: Function) -> Router:
         routes = list(function.routes)
         if function.events:
+            from functions._runtime.consuming import Consumer  # a start that takes no events is shorter
+
             routes.append(Route("POST", "/", Consumer(function.events, self._metrics, self.log)))
         self._router = Router(routes)
         return self._router
