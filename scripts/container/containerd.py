@@ -31,10 +31,10 @@ def chosen(names: Iterable[str], dist: Path = DIST) -> dict[str, Built]:
     """
     there = built(dist)
     wanted = list(names) or sorted(there)
-    missing = [name for name in wanted if name not in there]
-    if missing or not wanted:
-        what = " ".join(missing)
-        raise ImagesFailed(f"{what or 'no image'} hasn't been built: `scripts/images build {what}`".rstrip())
+    if not wanted:
+        raise ImagesFailed("nothing has been built: `scripts/images build`")
+    if missing := " ".join(name for name in wanted if name not in there):
+        raise ImagesFailed(f"{missing} hasn't been built: `scripts/images build {missing}`")
     return {name: there[name] for name in wanted}
 
 
