@@ -1,4 +1,4 @@
-"""An image's root, and a program in it as a cluster runs it: read-only, nobody's, with no shell to be found."""
+"""An image's root, and a program in it as a cluster runs it: read-only, nobody's, and with no shell there."""
 
 from __future__ import annotations
 
