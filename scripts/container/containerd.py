@@ -54,4 +54,4 @@ def import_archive(ctr: Sequence[str], archive: Path, namespace: str = NAMESPACE
             f"{ctr[0]} isn't on PATH: it comes with containerd (on Debian: apt-get install containerd)"
         )
     with step(f"{archive.name} into containerd ({namespace})"):
-        run([*ctr, "--namespace", namespace, "images", "import", str(archive)])
+        run([*ctr, "--namespace", namespace, "images", "import", str(archive)], name="ctr images import")

@@ -45,7 +45,7 @@ def stage_packages(recipe: Recipe, python: str, build: Build | None) -> None:
         stamp.unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         with step(f"{recipe.name}: the lock file's wheels into {folder.relative_to(ROOT)}"):
-            _install(recipe, folder, python, build)
+            lay_out(recipe, folder, python, build)
         sbom.write_sbom(recipe, folder)
         stamp.write_text(digest)
 
@@ -57,10 +57,15 @@ def _digest(recipe: Recipe, python: str, build: Build | None) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def _install(recipe: Recipe, folder: Path, python: str, build: Build | None) -> None:
+def lay_out(recipe: Recipe, folder: Path, python: str, build: Build | None) -> None:
+    """Unpack a lock file's wheels into a folder, which isn't there yet.
+
+    Raises:
+        ImagesFailed: they can't be had.
+    """
     uv = find_uv(ROOT / ".tools")
-    recipe.staging.mkdir(parents=True, exist_ok=True)
-    requirements = recipe.staging / "requirements.txt"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    requirements = folder.with_name("requirements.txt")
     lock = recipe.project / "uv.lock"
     left_out = _left_out(lock, build)
     run(
