@@ -46,7 +46,7 @@ def _build(arguments: argparse.Namespace) -> None:
 
 
 def _base(arguments: argparse.Namespace) -> None:
-    make_debian(find_tool(arguments.tool, arguments.storage), build_time_s())
+    make_debian(find_tool(arguments.tool, arguments.storage), build_time_s(), fresh=True)
     print(DEBIAN_BASE)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from .progress import ImagesFailed, run, say, step
@@ -39,16 +38,28 @@ def find_base(tool: Tool, wanted: str | None, epoch_s: int) -> str:
             raise ImagesFailed(f"the base {wanted} can't be fetched: {_last_line(failure)}") from None
         say(f"  {name} can't be fetched, so a Debian is the base: {_last_line(failure)}")
     if not tool.has(DEBIAN_BASE):
-        make_debian(tool, epoch_s)
+        make_debian(tool, epoch_s, fresh=False)
     return DEBIAN_BASE
 
 
-def make_debian(tool: Tool, epoch_s: int) -> None:
+def make_debian(tool: Tool, epoch_s: int, *, fresh: bool) -> None:
     """Make the Debian base, with Python and certificates, from Debian's packages alone.
+
+    `fresh` takes the packages as they are now; otherwise a base that was made before may be used again.
 
     Raises:
         ImagesFailed: there is no mmdebstrap, or it failed.
     """
+    folder = _cache_folder()
+    made = folder / "base.tar"
+    if fresh or not made.is_file():
+        _bootstrap(made, epoch_s)
+    (folder / "Containerfile").write_text(_CONTAINERFILE)
+    with step(f"{DEBIAN_BASE} from {made}"):
+        tool.build(folder / "Containerfile", folder, DEBIAN_BASE, epoch_s=epoch_s)
+
+
+def _bootstrap(made: Path, epoch_s: int) -> None:
     if shutil.which("mmdebstrap") is None:
         raise ImagesFailed(
             "no registry answers, and there is no mmdebstrap to make a base with: install it "
@@ -59,11 +70,19 @@ def make_debian(tool: Tool, epoch_s: int) -> None:
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in _NOT_NEEDED),
         *(f"--dpkgopt=path-include={_LICENCES}", DEBIAN),
     ]
-    with step(f"making the base {DEBIAN_BASE} with mmdebstrap"), tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        run([*words, str(folder / "base.tar")], env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch_s)})
-        (folder / "Containerfile").write_text(_CONTAINERFILE)
-        tool.build(folder / "Containerfile", folder, DEBIAN_BASE, epoch_s=epoch_s)
+    made.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = made.with_name(f"{os.getpid()}.tar")
+    try:
+        with step(f"a Debian {DEBIAN} with Python by mmdebstrap (one to three minutes)"):
+            run([*words, str(unfinished)], env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch_s)})
+        unfinished.replace(made)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "hadal" / "images" / f"{DEBIAN}-{_PACKAGES.replace(',', '-')}"
 
 
 def _last_line(failure: ImagesFailed) -> str:

@@ -21,7 +21,7 @@ from .archive import bytes_above, layer_sizes
 from .base import find_base
 from .progress import ImagesFailed, run, say, step
 from .recipe import DIST, PYTHON, ROOT, Recipe
-from .sbom import FILE, write_sbom
+from .sbom import FILE
 from .staging import Build, stage_packages
 from .tool import Tool
 
@@ -60,8 +60,7 @@ def build_image(recipe: Recipe, tool: Tool, wish: Wish, dist: Path = DIST) -> Bu
     with _alone():
         epoch_s = build_time_s()
         base = find_base(tool, wish.base, epoch_s)
-        packages = stage_packages(recipe, wish.python, _torch(recipe, wish.torch))
-        sbom = write_sbom(recipe, packages, epoch_s)
+        stage_packages(recipe, wish.python, _torch(recipe, wish.torch))
         if recipe.name == "inference":
             _stage_kernels(recipe)
         image = f"{recipe.image}:{wish.tag or recipe.version}"
@@ -74,7 +73,7 @@ def build_image(recipe: Recipe, tool: Tool, wish: Wish, dist: Path = DIST) -> Bu
                 labels=labels(recipe, base, epoch_s),
                 epoch_s=epoch_s,
             )
-        return _archive(recipe, tool, image, base, sbom, dist)
+        return _archive(recipe, tool, image, base, dist)
 
 
 def labels(recipe: Recipe, base: str, epoch_s: int) -> dict[str, str]:
@@ -105,14 +104,14 @@ def built(dist: Path = DIST) -> dict[str, Built]:
     return {name: image for name, image in found.items() if Path(image.archive).is_file()}
 
 
-def _archive(recipe: Recipe, tool: Tool, image: str, base: str, sbom: Path, dist: Path) -> Built:
+def _archive(recipe: Recipe, tool: Tool, image: str, base: str, dist: Path) -> Built:
     dist.mkdir(parents=True, exist_ok=True)
     archive = dist / f"hadal-{recipe.name}.oci.tar"
     beside = dist / f"hadal-{recipe.name}.cdx.json"
     with step(f"{recipe.name}: {archive}"):
         tool.save(image, archive)
         sizes = layer_sizes(archive)
-    shutil.copyfile(sbom, beside)
+    shutil.copyfile(recipe.staging / FILE, beside)
     above = bytes_above(sizes, set(tool.layers(base)))
     done = Built(image, base, above, sum(sizes.values()), str(archive), str(beside))
     (dist / f"{recipe.name}.image.json").write_text(json.dumps(asdict(done), indent=2) + "\n")

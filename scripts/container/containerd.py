@@ -31,10 +31,10 @@ def chosen(names: Iterable[str], dist: Path = DIST) -> dict[str, Built]:
     """
     there = built(dist)
     wanted = list(names) or sorted(there)
-    missing = [name for name in wanted if name not in there]
-    if missing or not wanted:
-        what = " ".join(missing)
-        raise ImagesFailed(f"{what or 'no image'} hasn't been built: `scripts/images build {what}`".rstrip())
+    if not wanted:
+        raise ImagesFailed("nothing has been built: `scripts/images build`")
+    if missing := " ".join(name for name in wanted if name not in there):
+        raise ImagesFailed(f"{missing} hasn't been built: `scripts/images build {missing}`")
     return {name: there[name] for name in wanted}
 
 
@@ -54,4 +54,4 @@ def import_archive(ctr: Sequence[str], archive: Path, namespace: str = NAMESPACE
             f"{ctr[0]} isn't on PATH: it comes with containerd (on Debian: apt-get install containerd)"
         )
     with step(f"{archive.name} into containerd ({namespace})"):
-        run([*ctr, "--namespace", namespace, "images", "import", str(archive)])
+        run([*ctr, "--namespace", namespace, "images", "import", str(archive)], name="ctr images import")

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 _LAST_LINES = 15
 
@@ -30,8 +29,8 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def run(words: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-    """A program's standard output.
+def run(words: Sequence[str], *, name: str = "", env: Mapping[str, str] | None = None) -> str:
+    """A program's standard output; `name` is what it is called in an error (default: its first two words).
 
     Raises:
         ImagesFailed: it failed, with its last lines.
@@ -39,7 +38,6 @@ def run(words: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path
     done = subprocess.run(
         words,
         env=env,
-        cwd=cwd,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -48,5 +46,6 @@ def run(words: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path
     )
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_LAST_LINES:])
-        raise ImagesFailed(f"{' '.join(words[:2])} failed (status {done.returncode}); it said last:\n{last}")
+        name = name or " ".join(words[:2])
+        raise ImagesFailed(f"{name} failed (status {done.returncode}); it said last:\n{last}")
     return done.stdout

@@ -20,14 +20,17 @@ REQUIREMENTS = Path(__file__).with_name("sbom.txt")
 FILE = "sbom.cdx.json"
 
 
-def write_sbom(recipe: Recipe, packages: Path, epoch_s: int) -> Path:
+def write_sbom(recipe: Recipe, packages: Path) -> Path:
     """Write the list of what lies in `packages` beside it, and return where it is.
+
+    It bears no time: the same packages give the same list.
 
     Raises:
         ImagesFailed: the tool can't be had, or failed.
     """
     python = _tool()
     target = recipe.staging / FILE
+    environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
     with step(f"{recipe.name}: the list of its packages (CycloneDX)"):
         run(
             [
@@ -36,7 +39,7 @@ def write_sbom(recipe: Recipe, packages: Path, epoch_s: int) -> Path:
                 *("--output-file", str(target), sys.executable),
             ],
             # The tool asks that Python for its path, which shall be these packages and no others.
-            env={**os.environ, "PYTHONPATH": str(packages), "SOURCE_DATE_EPOCH": str(epoch_s)},
+            env={**environment, "PYTHONPATH": str(packages)},
         )
     return target
 

@@ -17,7 +17,7 @@ from typing import Literal
 from scripts.setup import lockfile, torch
 from scripts.setup.uv import find_uv
 
-from . import without_cuda
+from . import sbom, without_cuda
 from .progress import run, step
 from .recipe import ROOT, Recipe
 
@@ -32,8 +32,8 @@ _NOT_NEEDED = ("bin", "*/tests", "torch/include", "torch/share", "torch/test")
 """Of the packages: launchers of this machine's Python, tests, what C++ is compiled against."""
 
 
-def stage_packages(recipe: Recipe, python: str, build: Build | None) -> Path:
-    """The folder of packages that the image gets; `build` says which torch (None: the project has none).
+def stage_packages(recipe: Recipe, python: str, build: Build | None) -> None:
+    """Lay out the packages and their list; `build` says which torch (None: the project has none).
 
     Raises:
         ImagesFailed: they can't be had.
@@ -45,21 +45,27 @@ def stage_packages(recipe: Recipe, python: str, build: Build | None) -> Path:
         stamp.unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         with step(f"{recipe.name}: the lock file's wheels into {folder.relative_to(ROOT)}"):
-            _install(recipe, folder, python, build)
+            lay_out(recipe, folder, python, build)
+        sbom.write_sbom(recipe, folder)
         stamp.write_text(digest)
-    return folder
 
 
 def _digest(recipe: Recipe, python: str, build: Build | None) -> str:
-    sources = (Path(__file__), Path(without_cuda.__file__), recipe.project / "uv.lock")
+    ours = (Path(__file__), Path(without_cuda.__file__), Path(sbom.__file__), sbom.REQUIREMENTS)
+    sources = (*ours, recipe.project / "uv.lock", recipe.project / "pyproject.toml")
     parts = [*(path.read_bytes() for path in sources), python.encode(), str(build).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def _install(recipe: Recipe, folder: Path, python: str, build: Build | None) -> None:
+def lay_out(recipe: Recipe, folder: Path, python: str, build: Build | None) -> None:
+    """Unpack a lock file's wheels into a folder, which isn't there yet.
+
+    Raises:
+        ImagesFailed: they can't be had.
+    """
     uv = find_uv(ROOT / ".tools")
-    recipe.staging.mkdir(parents=True, exist_ok=True)
-    requirements = recipe.staging / "requirements.txt"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    requirements = folder.with_name("requirements.txt")
     lock = recipe.project / "uv.lock"
     left_out = _left_out(lock, build)
     run(

@@ -93,7 +93,7 @@ class Tool:
             self._run("push", image, f"docker://{reference}")
 
     def _run(self, *words: str) -> str:
-        return run([*self._words, *words], env=self._environment)
+        return run([*self._words, *words], name=f"{self.name} {words[0]}", env=self._environment)
 
     @property
     def _words(self) -> list[str]:
