@@ -30,9 +30,8 @@ def main(words: Sequence[str] | None = None) -> int:
         place = chosen(arguments)
         cluster = Cluster(place.tools)
         objects = cluster.rendered(place.overlay)
-        if not arguments.keep_data:
-            if not arguments.yes:
-                ask_first(place.name, namespace_of(objects), sys.stdin)
+        if not (arguments.keep_data or arguments.yes):
+            ask_first(place.name, namespace_of(objects), sys.stdin)
         Undeployer(cluster, objects, place, progress).undeploy(keep_data=arguments.keep_data)
     except Deployment as error:
         print(f"scripts/undeploy: {error}", file=sys.stderr)
