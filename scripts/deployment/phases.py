@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import objects as phases
-from .cluster import Cluster
+from .cluster import AT_ONCE, Cluster
 from .credentials import Credentials
 from .errors import Failed, Unfit
 from .first_use import FirstUse
@@ -17,12 +17,9 @@ from .machine import Machines
 from .objects import Manifest, identity, namespace_of, of_phase, shown
 from .pods import refused_pods
 from .progress import Progress
-from .readiness import verdict, wait_until_ready
+from .readiness import failed_revision, wait_until_ready
 from .requirements import Missing, survey
 from .traffic import ALL, NEWEST, has_canary, targets, with_traffic
-
-AT_ONCE = 4
-"""Calls of kn and kubectl; each is a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +129,10 @@ class Deployer:
     def _begin_anew(self, services: Sequence[Manifest]) -> None:
         """Make revisions that failed before once more: Knative doesn't try them again by itself."""
         for service in self._cluster.live(services).values():
-            status = service.get("status", {})
-            created, ready = (status.get(f"latest{which}RevisionName") for which in ("Created", "Ready"))
-            if verdict(service) == "False" and created and created != ready:
-                self._progress.tell(f"{shown(service)}: revision {created} had failed, and is made once more")
-                words = (
-                    "delete",
-                    "revision.serving.knative.dev",
-                    created,
-                    "-n",
-                    self.namespace,
-                    "--wait=false",
-                )
-                self._cluster.ask(*words)
+            if revision := failed_revision(service):
+                self._progress.tell(f"{shown(service)}: {revision} had failed, and is made once more")
+                named = ("revision.serving.knative.dev", revision, "-n", self.namespace)
+                self._cluster.ask("delete", *named, "--ignore-not-found", "--wait=false")
 
     def _tell_ready(self, manifest: Manifest, after_s: float) -> None:
         self._progress.tell(f"{shown(manifest)} is ready ({after_s:.1f} s)")

@@ -41,6 +41,15 @@ def verdict(live: Manifest | None) -> str:
     return str(conditions.get("Ready", "Unknown"))
 
 
+def failed_revision(service: Manifest) -> str | None:
+    """The newest revision of a Service where it has failed for good; no requests lead to it then."""
+    status = service.get("status", {})
+    conditions = {each["type"]: each["status"] for each in status.get("conditions", ())}
+    created, ready = (status.get(f"latest{which}RevisionName") for which in ("Created", "Ready"))
+    has_failed = verdict(service) == conditions.get("ConfigurationsReady") == "False"
+    return str(created) if has_failed and created and created != ready else None
+
+
 def _counted(live: Manifest, status: Mapping[str, Any]) -> str:
     wanted = live["spec"].get("replicas", 1)
     current = status.get("observedGeneration") == live["metadata"].get("generation")

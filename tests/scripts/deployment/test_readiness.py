@@ -6,7 +6,7 @@ import pytest
 
 from scripts.deployment import readiness
 from scripts.deployment.errors import Failed
-from scripts.deployment.readiness import patience_s, verdict, wait_until_ready
+from scripts.deployment.readiness import failed_revision, patience_s, verdict, wait_until_ready
 from tests.scripts.deployment.answering import Answering
 
 SERVICE: dict[str, Any] = {
@@ -28,6 +28,18 @@ def test_ready_counts_only_of_the_text_that_is_there_now() -> None:
     assert verdict(with_status("False", observed=1)) == "Unknown"
     assert verdict(with_status("False")) == "False"
     assert verdict({**SERVICE, "status": {}}) == verdict(None) == "Unknown"
+
+
+def test_a_revision_has_failed_where_its_configuration_says_so_and_another_one_serves() -> None:
+    def named(created: str, ready: str, configured: str) -> dict[str, Any]:
+        service = with_status("False", latestCreatedRevisionName=created, latestReadyRevisionName=ready)
+        service["status"]["conditions"].append({"type": "ConfigurationsReady", "status": configured})
+        return service
+
+    assert failed_revision(named("app-00002", "app-00001", "False")) == "app-00002"
+    assert failed_revision(named("app-00002", "app-00002", "False")) is None
+    assert failed_revision(named("app-00002", "app-00001", "Unknown")) is None
+    assert failed_revision(with_status("True")) is None
 
 
 def test_a_stateful_set_is_ready_when_its_pods_are_of_the_newest_template() -> None:
