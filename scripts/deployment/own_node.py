@@ -60,6 +60,12 @@ def fetch_model(folder: Path, told: Told) -> None:
             raise Unfit(f"the model couldn't be put into {folder}; the reason stands above")
 
 
+def _open_to_pods(folder: Path) -> None:
+    """Let every user read what is in it, whatever the umask here; pods are none of this machine's users."""
+    for path in (folder.parent, folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """What the node says against it, as a deployment's."""
@@ -130,6 +136,7 @@ class OwnNode:
         for folder in models_on_disk(objects):
             if not (folder / "config.json").is_file():
                 self.fetch_model(folder, told)
+                _open_to_pods(folder)
 
     def clear(self, objects: Sequence[Manifest], told: Told) -> None:
         """Delete the folders that pods write to; models stay, for they are slow to get."""

@@ -67,8 +67,8 @@ def _object(version: str, kind: str, name: str, spec: dict[str, Any]) -> dict[st
 
 
 def make_model(folder: Path, _told: Told) -> None:
-    folder.mkdir()
-    (folder / "config.json").touch()
+    folder.mkdir(mode=0o700)
+    (folder / "config.json").touch(mode=0o600)
 
 
 @pytest.fixture
@@ -117,7 +117,8 @@ def test_postgresqls_image_is_made_where_it_isn_t_there(node: OwnNode, tmp_path:
 
 def test_the_volumes_are_folders_and_clearing_them_leaves_the_model(node: OwnNode, tmp_path: Path) -> None:
     node.prepare(objects(tmp_path), lambda _: None)
-    assert (tmp_path / "models/small/config.json").exists()
+    assert (tmp_path / "models/small").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "models/small/config.json").stat().st_mode & 0o777 == 0o644
     assert (tmp_path / "store").is_dir()
     node.clear(objects(tmp_path), lambda _: None)
     assert (tmp_path / "models/small/config.json").exists()
