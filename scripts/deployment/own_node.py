@@ -24,7 +24,7 @@ from .machine import Told, local_volumes, written_volumes
 from .models import models_on_disk
 from .objects import Manifest
 from .postgresql_image import IMAGE as POSTGRESQL
-from .postgresql_image import make_postgresql
+from .postgresql_image import current, make_postgresql
 
 ROOT = Path(__file__).resolve().parents[2]
 DIST, ENGINE = ROOT / "dist", ROOT / "inference-svc"
@@ -124,7 +124,7 @@ class OwnNode:
         """Import images, make the volumes' folders, fetch the model. `Unfit`."""
         wanted = {images.repository(image) for image in images.named(objects)}
         there = self.containerd.images()
-        if POSTGRESQL in wanted - {images.repository(name) for name in (*there, *self._archives())}:
+        if POSTGRESQL in wanted and current() not in (*there, *self._archives()):
             told(f"making {POSTGRESQL} of Debian's packages, once")
             self.make_postgresql(self.dist / f"{POSTGRESQL.rpartition('/')[2]}.oci.tar")
         for name, (digest, archive) in self._archives().items():

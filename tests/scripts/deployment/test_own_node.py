@@ -14,6 +14,7 @@ import pytest
 from scripts.deployment.archives import held
 from scripts.deployment.machine import Told
 from scripts.deployment.own_node import OwnNode
+from scripts.deployment.postgresql_image import current
 from tests.scripts.deployment.answering import Answering
 
 FUNCTIONS, POSTGRESQL = "dev.local/hadal-functions", "dev.local/hadal-postgresql"
@@ -77,7 +78,7 @@ def node(tmp_path: Path) -> OwnNode:
     return OwnNode(
         tmp_path / "dist",
         Containerd(),
-        lambda archive: write(archive, f"{POSTGRESQL}:15", "sha256:0f"),
+        lambda archive: write(archive, current(), "sha256:0f"),
         make_model,
     )
 
@@ -109,10 +110,13 @@ def test_an_image_that_no_container_runs_is_left_alone(node: OwnNode, tmp_path: 
     assert node.containerd.images() == {}
 
 
-def test_postgresqls_image_is_made_where_it_isn_t_there(node: OwnNode, tmp_path: Path) -> None:
+def test_postgresqls_image_is_made_where_there_is_none_of_what_it_is_made_of_now(
+    node: OwnNode, tmp_path: Path
+) -> None:
+    write(node.dist / "hadal-postgresql.oci.tar", f"{POSTGRESQL}:15-older", "sha256:0e")
     for _ in range(2):
         node.prepare(objects(tmp_path, POSTGRESQL), lambda _: None)
-    assert node.containerd.images() == {f"{POSTGRESQL}:15": "sha256:0f"}
+    assert node.containerd.images() == {current(): "sha256:0f"}
 
 
 def test_the_volumes_are_folders_and_clearing_them_leaves_the_model(node: OwnNode, tmp_path: Path) -> None:
