@@ -115,10 +115,13 @@ class OwnNode:
 
     def images(self, cluster: Cluster) -> Mapping[str, str]:
         """As containerd says, and as `dist` has them, which are brought to it."""
+        there = self.containerd.images()
         brought = {name: digest for name, (digest, _) in self._archives().items()}
+        if current() in there:
+            brought.setdefault(current(), there[current()])
         newer = {images.repository(name) for name in brought}
-        there = self.containerd.images().items()
-        return {name: digest for name, digest in there if images.repository(name) not in newer} | brought
+        kept = {name: each for name, each in there.items() if images.repository(name) not in newer}
+        return kept | brought
 
     def prepare(self, objects: Sequence[Manifest], told: Told) -> None:
         """Import images, make the volumes' folders, fetch the model. `Unfit`."""
