@@ -23,7 +23,7 @@ def explanation(cluster: Cluster, manifest: Manifest, live: Manifest | None) -> 
         revision = created and _read(cluster, namespace, "revision.serving.knative.dev", created)
         if revision:
             lines += [f"  revision {created}", *(f"  {line}" for line in _conditions(revision))]
-    for pod in _pods(cluster, manifest, live):
+    for pod in pods_of(cluster, manifest, live):
         lines += _pod(cluster, namespace, pod)
     return "\n".join(f"    {line}" for line in lines) or "    it has said nothing yet"
 
@@ -39,7 +39,7 @@ def _conditions(live: Manifest) -> Iterator[str]:
             yield f"{each['type']} is {each['status']}" + (f" ({said})" if said else "")
 
 
-def _pods(cluster: Cluster, manifest: Manifest, live: Manifest) -> list[Any]:
+def pods_of(cluster: Cluster, manifest: Manifest, live: Manifest) -> list[Any]:
     """The newest revision's pods, or those that the object selects."""
     labels: Mapping[str, str] = {OF_SERVICE: manifest["metadata"]["name"]}
     if not is_function(manifest):

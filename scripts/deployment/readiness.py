@@ -9,7 +9,7 @@ from typing import Any
 
 from .cluster import Cluster
 from .errors import Failed
-from .explanation import explanation
+from .explanation import explanation, pods_of
 from .objects import Manifest, identity, is_function, shown
 
 LOOK_EVERY_S = 0.5
@@ -79,6 +79,12 @@ def wait_until_ready(cluster: Cluster, manifests: Sequence[Manifest], told: Told
         now_s = time.monotonic()
         for key, manifest in list(waiting.items()):
             says = verdict(live.get(key))
+            if (
+                says == "Unknown"
+                and manifest["kind"] in COUNTED
+                and _is_stuck(cluster, manifest, live.get(key))
+            ):
+                says = "False"
             if says == "True":
                 told(waiting.pop(key), now_s - began_s)
                 continue
@@ -91,6 +97,17 @@ def wait_until_ready(cluster: Cluster, manifests: Sequence[Manifest], told: Told
                 _give_up(cluster, manifest, live.get(key), "can't get ready")
         if waiting:
             time.sleep(LOOK_EVERY_S)
+
+
+def _is_stuck(cluster: Cluster, manifest: Manifest, live: Manifest | None) -> bool:
+    """Whether a container is begun again and again; its controller says nothing of that."""
+    pods = pods_of(cluster, manifest, live) if live else []
+    waiting = (
+        container.get("state", {}).get("waiting", {}).get("reason", "")
+        for pod in pods
+        for container in pod.get("status", {}).get("containerStatuses", ())
+    )
+    return any(reason.endswith("BackOff") for reason in waiting)
 
 
 def _give_up(cluster: Cluster, manifest: Manifest, live: Manifest | None, why: str) -> None:

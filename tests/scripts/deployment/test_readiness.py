@@ -110,6 +110,34 @@ def test_one_that_stays_false_is_told_with_its_revisions_and_pods_own_words(
     ]
 
 
+def test_a_store_whose_pod_is_begun_again_and_again_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(readiness, "FALSE_FOR_S", 0.0)
+    monkeypatch.setattr(readiness, "LOOK_EVERY_S", 0.0)
+    store = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "store", "namespace": "hadal", "generation": 1},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "store"}}},
+        "status": {"observedGeneration": 1},
+    }
+    waiting = {"name": "store", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    pod = {
+        "metadata": {"name": "store-0"},
+        "spec": {"containers": [{"name": "store"}]},
+        "status": {"containerStatuses": [waiting]},
+    }
+    cluster = Answering(
+        {"words": ["get", "-f"], "out": store},
+        {"words": ["pods", "app=store"], "out": {"items": [pod]}},
+        {"words": ["logs", "store-0", "--previous"], "out": "Read-only file system\n"},
+    ).cluster
+    with pytest.raises(Failed, match="StatefulSet/store can't get ready") as failure:
+        wait_until_ready(cluster, [store], lambda *_: None)
+    assert "Read-only file system" in str(failure.value)
+
+
 def test_one_that_says_nothing_is_given_up_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "READY_WITHIN_S", 0.0)
     broker = {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "metadata": {"name": "default"}}
