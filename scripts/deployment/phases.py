@@ -11,6 +11,7 @@ from . import objects as phases
 from .cluster import AT_ONCE, Cluster
 from .credentials import Credentials
 from .errors import Failed, Unfit
+from .explanation import last_words
 from .first_use import FirstUse
 from .images import marked, replaced, tagged
 from .machine import Machines
@@ -72,12 +73,7 @@ class Deployer:
             self._functions()
         with self._progress.phase(phases.TRIGGERS):
             self._applied(phases.TRIGGERS)
-        use = self.use()
-        with self._progress.phase("first API key"):
-            if key := use.first_key():
-                key_made(key)
-        with self._progress.phase("smoke test through the front door"):
-            use.smoke_test(self._progress.tell)
+        self._first_use(key_made)
 
     def use(self) -> FirstUse:
         """What can be asked of it once its functions are ready."""
@@ -133,6 +129,17 @@ class Deployer:
                 self._progress.tell(f"{shown(service)}: {revision} had failed, and is made once more")
                 named = ("revision.serving.knative.dev", revision, "-n", self.namespace)
                 self._cluster.ask("delete", *named, "--ignore-not-found", "--wait=false")
+
+    def _first_use(self, key_made: Callable[[str], None]) -> None:
+        use = self.use()
+        try:
+            with self._progress.phase("first API key"):
+                if key := use.first_key():
+                    key_made(key)
+            with self._progress.phase("smoke test through the front door"):
+                use.smoke_test(self._progress.tell)
+        except Failed as failure:
+            raise Failed(f"{failure}\n{last_words(self._cluster, self.namespace)}") from None
 
     def _tell_ready(self, manifest: Manifest, after_s: float) -> None:
         self._progress.tell(f"{shown(manifest)} is ready ({after_s:.1f} s)")
