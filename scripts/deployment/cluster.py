@@ -16,6 +16,8 @@ from .objects import Identity, Manifest, identity, is_function, shown
 
 MANAGER = "hadal-deploy"
 CALL_S = 120.0
+AT_ONCE = 4
+"""Calls of kubectl and kn beside each other; each is a process."""
 KNATIVES_OWN = "serving.knative.dev/"
 """The annotations of a Service that Knative writes."""
 

@@ -9,6 +9,7 @@ from .cluster import Cluster
 from .objects import Manifest, is_function
 
 LOG_LINES = 10
+LINE_CHARACTERS = 300
 OF_SERVICE = "serving.knative.dev/service"
 
 
@@ -23,9 +24,17 @@ def explanation(cluster: Cluster, manifest: Manifest, live: Manifest | None) -> 
         revision = created and _read(cluster, namespace, "revision.serving.knative.dev", created)
         if revision:
             lines += [f"  revision {created}", *(f"  {line}" for line in _conditions(revision))]
-    for pod in _pods(cluster, manifest, live):
+    for pod in pods_of(cluster, manifest, live):
         lines += _pod(cluster, namespace, pod)
     return "\n".join(f"    {line}" for line in lines) or "    it has said nothing yet"
+
+
+def last_words(cluster: Cluster, namespace: str) -> str:
+    """What the functions that run wrote last, each line with its pod."""
+    words = ("-l", OF_SERVICE, "-c", "user-container", f"--tail={LOG_LINES}", "--prefix")
+    said = cluster.ask("logs", "-n", namespace, *words)
+    lines = [f"    {line[:LINE_CHARACTERS]}" for line in said.out.splitlines()]
+    return "\n".join(lines) or "    no function runs"
 
 
 def _conditions(live: Manifest) -> Iterator[str]:
@@ -39,7 +48,7 @@ def _conditions(live: Manifest) -> Iterator[str]:
             yield f"{each['type']} is {each['status']}" + (f" ({said})" if said else "")
 
 
-def _pods(cluster: Cluster, manifest: Manifest, live: Manifest) -> list[Any]:
+def pods_of(cluster: Cluster, manifest: Manifest, live: Manifest) -> list[Any]:
     """The newest revision's pods, or those that the object selects."""
     labels: Mapping[str, str] = {OF_SERVICE: manifest["metadata"]["name"]}
     if not is_function(manifest):
@@ -66,7 +75,7 @@ def _pod(cluster: Cluster, namespace: str, pod: Mapping[str, Any]) -> Iterator[s
         said = cluster.ask(*words)
         if said.status == 0 and said.out.strip():
             yield f"  {container} wrote last{' before its restart' if which else ''}:"
-            yield from (f"    {line[:300]}" for line in said.out.splitlines())
+            yield from (f"    {line[:LINE_CHARACTERS]}" for line in said.out.splitlines())
 
 
 def _states(container: Mapping[str, Any]) -> Iterator[str]:

@@ -8,21 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import objects as phases
-from .cluster import Cluster
+from .cluster import AT_ONCE, Cluster
 from .credentials import Credentials
 from .errors import Failed, Unfit
+from .explanation import last_words
 from .first_use import FirstUse
 from .images import marked, replaced, tagged
 from .machine import Machines
 from .objects import Manifest, identity, namespace_of, of_phase, shown
 from .pods import refused_pods
 from .progress import Progress
-from .readiness import verdict, wait_until_ready
+from .readiness import failed_revision, wait_until_ready
 from .requirements import Missing, survey
 from .traffic import ALL, NEWEST, has_canary, targets, with_traffic
-
-AT_ONCE = 4
-"""Calls of kn and kubectl; each is a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +73,7 @@ class Deployer:
             self._functions()
         with self._progress.phase(phases.TRIGGERS):
             self._applied(phases.TRIGGERS)
-        use = self.use()
-        with self._progress.phase("first API key"):
-            if key := use.first_key():
-                key_made(key)
-        with self._progress.phase("smoke test through the front door"):
-            use.smoke_test(self._progress.tell)
+        self._first_use(key_made)
 
     def use(self) -> FirstUse:
         """What can be asked of it once its functions are ready."""
@@ -132,19 +125,21 @@ class Deployer:
     def _begin_anew(self, services: Sequence[Manifest]) -> None:
         """Make revisions that failed before once more: Knative doesn't try them again by itself."""
         for service in self._cluster.live(services).values():
-            status = service.get("status", {})
-            created, ready = (status.get(f"latest{which}RevisionName") for which in ("Created", "Ready"))
-            if verdict(service) == "False" and created and created != ready:
-                self._progress.tell(f"{shown(service)}: revision {created} had failed, and is made once more")
-                words = (
-                    "delete",
-                    "revision.serving.knative.dev",
-                    created,
-                    "-n",
-                    self.namespace,
-                    "--wait=false",
-                )
-                self._cluster.ask(*words)
+            if revision := failed_revision(service):
+                self._progress.tell(f"{shown(service)}: {revision} had failed, and is made once more")
+                named = ("revision.serving.knative.dev", revision, "-n", self.namespace)
+                self._cluster.ask("delete", *named, "--ignore-not-found", "--wait=false")
+
+    def _first_use(self, key_made: Callable[[str], None]) -> None:
+        use = self.use()
+        try:
+            with self._progress.phase("first API key"):
+                if key := use.first_key():
+                    key_made(key)
+            with self._progress.phase("smoke test through the front door"):
+                use.smoke_test(self._progress.tell)
+        except Failed as failure:
+            raise Failed(f"{failure}\n{last_words(self._cluster, self.namespace)}") from None
 
     def _tell_ready(self, manifest: Manifest, after_s: float) -> None:
         self._progress.tell(f"{shown(manifest)} is ready ({after_s:.1f} s)")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .cluster import Cluster
+from .cluster import AT_ONCE, Cluster
 from .objects import Manifest, containers, is_function, pod_spec, shown
 
 _KNATIVES_OWN = (
@@ -23,15 +24,15 @@ def refused_pods(cluster: Cluster, objects: Sequence[Manifest]) -> list[str]:
     Their namespace and their service accounts are there. Knative refuses a Service's pods only once it makes
     them, minutes later and far from where a person looks.
     """
-    refusals = []
-    for each in objects:
-        pod = _pod(each)
-        if pod is None:
-            continue
+    pods = {shown(each): pod for each in objects if (pod := _pod(each))}
+
+    def refusal(pod: Manifest) -> str:
         said = cluster.ask("create", "--dry-run=server", "-f", "-", text=json.dumps(pod))
-        if said.status:
-            refusals.append(f"{shown(each)}: {said.trouble}")
-    return refusals
+        return said.trouble if said.status else ""
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        said = dict(zip(pods, pool.map(refusal, pods.values()), strict=True))
+    return [f"{name}: {why}" for name, why in said.items() if why]
 
 
 def _pod(manifest: Manifest) -> dict[str, Any] | None:

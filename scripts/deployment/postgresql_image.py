@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 from .errors import Unfit
 
 IMAGE = "dev.local/hadal-postgresql"
-TAG = "15"
+VERSION = "15"
 CONTEXT = Path(__file__).parent / "postgresql"
 DEBIAN = "bookworm"
 BASE = f"dev.local/hadal-postgresql-base:{DEBIAN}"
@@ -24,6 +25,14 @@ _NOT_NEEDED = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*")
 _WITHIN_S = 900
 
 
+def current() -> str:
+    """The image's name with the tag of what it is made of, so that one made of something else isn't taken."""
+    made_of = hashlib.sha256()
+    for path in (*sorted(CONTEXT.iterdir()), Path(__file__)):
+        made_of.update(path.read_bytes())
+    return f"{IMAGE}:{VERSION}-{made_of.hexdigest()[:12]}"
+
+
 def make_postgresql(archive: Path) -> None:
     """Make the image, and write it as an OCI archive.
 
@@ -31,9 +40,18 @@ def make_postgresql(archive: Path) -> None:
         Unfit: mmdebstrap or buildah is missing or failed.
     """
     archive.parent.mkdir(parents=True, exist_ok=True)
+    _need("mmdebstrap", "buildah")
+    if _run(("buildah", "inspect", "--type", "image", BASE)).returncode:
+        _make_base()
+    _build(CONTEXT / "Containerfile", CONTEXT, current(), "--build-arg", f"BASE={BASE}")
+    archive.unlink(missing_ok=True)
+    _must("buildah", "push", current(), f"oci-archive:{archive}:{current()}")
+
+
+def _make_base() -> None:
     with tempfile.TemporaryDirectory(prefix="hadal-postgresql-") as made:
         folder = Path(made)
-        _run(
+        _must(
             "mmdebstrap",
             "--variant=minbase",
             "--include=postgresql-15",
@@ -44,29 +62,29 @@ def make_postgresql(archive: Path) -> None:
         )
         (folder / "Containerfile").write_text("FROM scratch\nADD base.tar /\n")
         _build(folder / "Containerfile", folder, BASE)
-        _build(CONTEXT / "Containerfile", CONTEXT, f"{IMAGE}:{TAG}", "--build-arg", f"BASE={BASE}")
-    archive.unlink(missing_ok=True)
-    _run("buildah", "push", f"{IMAGE}:{TAG}", f"oci-archive:{archive}:{IMAGE}:{TAG}")
 
 
 def _build(containerfile: Path, context: Path, tag: str, *arguments: str) -> None:
-    _run("buildah", "build", "--pull-never", *arguments, "-f", str(containerfile), "-t", tag, str(context))
+    _must("buildah", "build", "--pull-never", *arguments, "-f", str(containerfile), "-t", tag, str(context))
 
 
-def _run(*words: str) -> None:
-    if shutil.which(words[0]) is None:
-        raise Unfit(f"there is no {words[0]} to make {IMAGE} with (on Debian: apt-get install {words[0]})")
-    environment = {"BUILDAH_ISOLATION": "chroot", **os.environ}
-    done = _quietly(words, environment)
+def _need(*programs: str) -> None:
+    for name in programs:
+        if shutil.which(name) is None:
+            raise Unfit(f"there is no {name} to make {IMAGE} with (on Debian: apt-get install {name})")
+
+
+def _must(*words: str) -> None:
+    done = _run(words)
     if done.returncode:
         said = "\n".join(done.stderr.strip().splitlines()[-5:])
         raise Unfit(f"{words[0]} failed for {IMAGE}:\n{said}")
 
 
-def _quietly(words: Sequence[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         words,
-        env=environment,
+        env={"BUILDAH_ISOLATION": "chroot", **os.environ},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

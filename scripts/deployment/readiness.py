@@ -9,7 +9,7 @@ from typing import Any
 
 from .cluster import Cluster
 from .errors import Failed
-from .explanation import explanation
+from .explanation import explanation, pods_of
 from .objects import Manifest, identity, is_function, shown
 
 LOOK_EVERY_S = 0.5
@@ -41,6 +41,15 @@ def verdict(live: Manifest | None) -> str:
     return str(conditions.get("Ready", "Unknown"))
 
 
+def failed_revision(service: Manifest) -> str | None:
+    """The newest revision of a Service where it has failed for good; no requests lead to it then."""
+    status = service.get("status", {})
+    conditions = {each["type"]: each["status"] for each in status.get("conditions", ())}
+    created, ready = (status.get(f"latest{which}RevisionName") for which in ("Created", "Ready"))
+    has_failed = verdict(service) == conditions.get("ConfigurationsReady") == "False"
+    return str(created) if has_failed and created and created != ready else None
+
+
 def _counted(live: Manifest, status: Mapping[str, Any]) -> str:
     wanted = live["spec"].get("replicas", 1)
     current = status.get("observedGeneration") == live["metadata"].get("generation")
@@ -70,6 +79,12 @@ def wait_until_ready(cluster: Cluster, manifests: Sequence[Manifest], told: Told
         now_s = time.monotonic()
         for key, manifest in list(waiting.items()):
             says = verdict(live.get(key))
+            if (
+                says == "Unknown"
+                and manifest["kind"] in COUNTED
+                and _is_stuck(cluster, manifest, live.get(key))
+            ):
+                says = "False"
             if says == "True":
                 told(waiting.pop(key), now_s - began_s)
                 continue
@@ -82,6 +97,17 @@ def wait_until_ready(cluster: Cluster, manifests: Sequence[Manifest], told: Told
                 _give_up(cluster, manifest, live.get(key), "can't get ready")
         if waiting:
             time.sleep(LOOK_EVERY_S)
+
+
+def _is_stuck(cluster: Cluster, manifest: Manifest, live: Manifest | None) -> bool:
+    """Whether a container is begun again and again; its controller says nothing of that."""
+    pods = pods_of(cluster, manifest, live) if live else []
+    waiting = (
+        container.get("state", {}).get("waiting", {}).get("reason", "")
+        for pod in pods
+        for container in pod.get("status", {}).get("containerStatuses", ())
+    )
+    return any(reason.endswith("BackOff") for reason in waiting)
 
 
 def _give_up(cluster: Cluster, manifest: Manifest, live: Manifest | None, why: str) -> None:

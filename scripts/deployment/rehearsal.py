@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .cluster import KNATIVES_OWN, Cluster
+from .cluster import AT_ONCE, KNATIVES_OWN, Cluster
 from .credentials import Credentials, wanted_keys
 from .errors import NoCluster
 from .images import marked, tagged
@@ -74,7 +74,7 @@ def _tried(cluster: Cluster, objects: Sequence[Manifest], namespace: str) -> lis
         word = "create" if now is None else "leave" if _core(now) == _core(then) else "change"
         return f"  {word:<8} {shown(manifest)}", False
 
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(line, objects))
 
 

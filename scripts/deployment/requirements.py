@@ -156,7 +156,7 @@ def images(found: Found) -> Iterator[Missing]:
         if image.startswith(EXAMPLE_REGISTRY):
             yield Missing(f"a registry for {image}", f"--image {repository(image)}=REGISTRY/NAME:TAG")
         elif image.startswith(NO_REGISTRY) and image not in found.images:
-            cure = "scripts/images build, then scripts/cluster import dist/*.tar (kind load image-archive, …)"
+            cure = "scripts/images build; elsewhere than on the node of scripts/cluster, bring it there"
             yield Missing(f"the image {image} on a node", cure)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from .cluster import Cluster
 from .credentials import KEPT_WITH_DATA, wanted_keys
@@ -29,8 +30,8 @@ def main(words: Sequence[str] | None = None) -> int:
         place = chosen(arguments)
         cluster = Cluster(place.tools)
         objects = cluster.rendered(place.overlay)
-        if not arguments.keep_data:
-            _ask(place, namespace_of(objects), is_agreed=arguments.yes)
+        if not (arguments.keep_data or arguments.yes):
+            ask_first(place.name, namespace_of(objects), sys.stdin)
         Undeployer(cluster, objects, place, progress).undeploy(keep_data=arguments.keep_data)
     except Deployment as error:
         print(f"scripts/undeploy: {error}", file=sys.stderr)
@@ -83,14 +84,17 @@ def _secret(name: str, namespace: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}}
 
 
-def _ask(place: Place, namespace: str, *, is_agreed: bool) -> None:
-    if is_agreed:
-        return
-    what = f"This deletes the namespace {namespace} on {place.name}: accounts, keys and every conversation."
-    if not sys.stdin.isatty():
+def ask_first(place: str, namespace: str, person: TextIO) -> None:
+    """Return where the person who is there means it.
+
+    Raises:
+        Unfit: they don't, or nobody is there.
+    """
+    what = f"This deletes the namespace {namespace} on {place}: accounts, keys and every conversation."
+    if not person.isatty():
         raise Unfit(f"{what} Say --yes if that is meant, or --keep-data")
     print(f"{what}\nType the namespace's name to go on: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() != namespace:
+    if person.readline().strip() != namespace:
         raise Unfit("nothing was deleted")
 
 

@@ -80,10 +80,10 @@ class Controllers(threading.Thread):
             seen.append(template)
         created = f"{name}-{seen.index(template) + 1:05d}"
         why = self.broken.get(name)
-        says = _condition("Ready", "False", "RevisionFailed", why) if why else _condition("Ready", "True")
+        said = ("False", "RevisionFailed", why) if why else ("True", "", "")
         ready = each.get("status", {}).get("latestReadyRevisionName") if why else created
         status = {
-            "conditions": [says],
+            "conditions": [_condition(kind, *said) for kind in ("Ready", "ConfigurationsReady")],
             "latestCreatedRevisionName": created,
             "url": f"http://{name}.{namespace}.example.com",
             "traffic": [

@@ -6,7 +6,7 @@ import pytest
 
 from scripts.deployment import readiness
 from scripts.deployment.errors import Failed
-from scripts.deployment.readiness import patience_s, verdict, wait_until_ready
+from scripts.deployment.readiness import failed_revision, patience_s, verdict, wait_until_ready
 from tests.scripts.deployment.answering import Answering
 
 SERVICE: dict[str, Any] = {
@@ -28,6 +28,18 @@ def test_ready_counts_only_of_the_text_that_is_there_now() -> None:
     assert verdict(with_status("False", observed=1)) == "Unknown"
     assert verdict(with_status("False")) == "False"
     assert verdict({**SERVICE, "status": {}}) == verdict(None) == "Unknown"
+
+
+def test_a_revision_has_failed_where_its_configuration_says_so_and_another_one_serves() -> None:
+    def named(created: str, ready: str, configured: str) -> dict[str, Any]:
+        service = with_status("False", latestCreatedRevisionName=created, latestReadyRevisionName=ready)
+        service["status"]["conditions"].append({"type": "ConfigurationsReady", "status": configured})
+        return service
+
+    assert failed_revision(named("app-00002", "app-00001", "False")) == "app-00002"
+    assert failed_revision(named("app-00002", "app-00002", "False")) is None
+    assert failed_revision(named("app-00002", "app-00001", "Unknown")) is None
+    assert failed_revision(with_status("True")) is None
 
 
 def test_a_stateful_set_is_ready_when_its_pods_are_of_the_newest_template() -> None:
@@ -96,6 +108,34 @@ def test_one_that_stays_false_is_told_with_its_revisions_and_pods_own_words(
         "      user-container wrote last before its restart:",
         "        HADAL_STORE is not set; it is needed",
     ]
+
+
+def test_a_store_whose_pod_is_begun_again_and_again_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(readiness, "FALSE_FOR_S", 0.0)
+    monkeypatch.setattr(readiness, "LOOK_EVERY_S", 0.0)
+    store = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "store", "namespace": "hadal", "generation": 1},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "store"}}},
+        "status": {"observedGeneration": 1},
+    }
+    waiting = {"name": "store", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    pod = {
+        "metadata": {"name": "store-0"},
+        "spec": {"containers": [{"name": "store"}]},
+        "status": {"containerStatuses": [waiting]},
+    }
+    cluster = Answering(
+        {"words": ["get", "-f"], "out": store},
+        {"words": ["pods", "app=store"], "out": {"items": [pod]}},
+        {"words": ["logs", "store-0", "--previous"], "out": "Read-only file system\n"},
+    ).cluster
+    with pytest.raises(Failed, match="StatefulSet/store can't get ready") as failure:
+        wait_until_ready(cluster, [store], lambda *_: None)
+    assert "Read-only file system" in str(failure.value)
 
 
 def test_one_that_says_nothing_is_given_up_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,8 @@ def test_a_function_that_cant_get_ready_is_named_with_its_conditions_and_the_nex
     assert "Service/history can't get ready" in said
     assert "Ready is False (RevisionFailed: Initial scale was never achieved)" in said
     assert "✗ functions" in said
+    assert place.deploy() == 1
+    assert "Service/history: history-00001 had failed, and is made once more" in capsys.readouterr().err
     controllers.broken.clear()
     monkeypatch.undo()
     assert place.deploy() == 1
