@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from inference.engine.batch import CausalModel, KVCache
+from inference.engine.drawing import rows_of
 from inference.engine.port import (
     EngineEvent,
     FinishReason,
@@ -18,21 +19,19 @@ from inference.engine.port import (
     Token,
     TokenLogprob,
 )
-from inference.engine.sampling import Sampler
+from inference.engine.sampling import Place, Sampler, choose
 from inference.engine.scheduler import Chunk, Scheduler
 from inference.engine.sequence import Sequence
 from inference.engine.step import batch_of, wanted_rows
 from inference.errors import GenerationFailedError
 
-Choice = tuple[TokenLogprob, tuple[TokenLogprob, ...]]
-
 
 @dataclass(slots=True, eq=False)
 class Generation:
-    """A request in the batch. `sampler` is None where the likeliest token is all that is wanted."""
+    """A request in the batch."""
 
     sequence: Sequence
-    sampler: Sampler | None
+    sampler: Sampler
     prompt_logprobs: list[float | None] = field(default_factory=lambda: [None])
     scheduled: bool = False
 
@@ -73,10 +72,7 @@ class Batcher:
 
     def add(self, request: GenerationRequest) -> Generation:
         """Queue a request."""
-        sampler = None
-        if not _is_plainly_greedy(request):
-            sampler = Sampler(request, self._model.spec.vocabulary_tokens, self._model.spec.device)
-        generation = Generation(Sequence(request), sampler)
+        generation = Generation(Sequence(request), Sampler(request))
         self._generations[generation.sequence] = generation
         self._scheduler.add(generation.sequence)
         return generation
@@ -109,20 +105,24 @@ class Batcher:
     def _events(
         self, chunks: list[Chunk], generations: list[Generation], logits: Tensor
     ) -> Iterator[tuple[Generation, EngineEvent]]:
-        parts = torch.split(logits, [wanted_rows(chunk) for chunk in chunks])
-        ending = [
-            (generation, part[-1])
-            for chunk, generation, part in zip(chunks, generations, parts, strict=True)
-            if chunk.is_last
-        ]
-        for chunk, generation, part in zip(chunks, generations, parts, strict=True):
+        ending: list[Generation] = []
+        rows: list[int] = []
+        row = 0
+        for chunk, generation in zip(chunks, generations, strict=True):
+            first, row = row, row + wanted_rows(chunk)
             if not generation.scheduled:
                 generation.scheduled = True
                 yield generation, Scheduled(generation.sequence.cached or 0)
-            if wanted_rows(chunk) and generation.request.prefill_logprobs and not chunk.sequence.generated:
-                yield from self._prompt_logprobs(chunk, generation, part)
+            if row > first and generation.request.prefill_logprobs and not chunk.sequence.generated:
+                yield from self._prompt_logprobs(chunk, generation, logits[first:row])
+            if chunk.is_last:
+                ending.append(generation)
+                rows.append(row - 1)
             self._scheduler.computed(chunk)
-        for (generation, _), (chosen, top) in zip(ending, _choose(ending), strict=True):
+        if not ending:
+            return
+        choices = choose([Place(generation.sampler) for generation in ending], rows_of(logits, rows))
+        for generation, (chosen, top) in zip(ending, choices, strict=True):
             yield generation, self._token(generation, chosen, top)
 
     def _prompt_logprobs(
@@ -141,6 +141,7 @@ class Batcher:
     def _token(self, generation: Generation, chosen: TokenLogprob, top: tuple[TokenLogprob, ...]) -> Token:
         sequence = generation.sequence
         sequence.tokens.append(chosen.id)
+        generation.sampler.take(chosen.id)
         reason = FinishReason.LENGTH if sequence.generated >= generation.request.max_new_tokens else None
         if chosen.id in self._eos_token_ids:
             reason = FinishReason.EOS_TOKEN
@@ -155,32 +156,3 @@ class StepFailedError(Exception):
     def __init__(self, generations: list[Generation]) -> None:
         super().__init__(f"a step of {len(generations)} generations failed")
         self.generations = generations
-
-
-def _is_plainly_greedy(request: GenerationRequest) -> bool:
-    sampling = request.sampling
-    return (
-        not sampling.do_sample
-        and not request.top_n_tokens
-        and request.grammar is None
-        and sampling.repetition_penalty == 1
-        and not sampling.frequency_penalty
-        and not sampling.presence_penalty
-    )
-
-
-def _choose(ending: list[tuple[Generation, Tensor]]) -> list[Choice]:
-    """The next token of each, from its row of logits; the greedy ones all at once."""
-    greedy = [row for generation, row in ending if generation.sampler is None]
-    likeliest = iter(_likeliest(torch.stack(greedy)) if greedy else [])
-    return [
-        (next(likeliest), ()) if generation.sampler is None else generation.sampler.choose(row)
-        for generation, row in ending
-    ]
-
-
-def _likeliest(logits: Tensor) -> list[TokenLogprob]:
-    """The best token of each row of [rows, vocabulary]."""
-    best, ids = logits.max(dim=-1)
-    logprobs = best - torch.logsumexp(logits, dim=-1)
-    return [TokenLogprob(i, p) for i, p in zip(ids.tolist(), logprobs.tolist(), strict=True)]

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from llguidance import LLMatcher
 
 
 class FinishReason(StrEnum):
@@ -38,11 +38,23 @@ class Sampling:
     seed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What a token is held to: by a grammar's matcher, after these drafts.
+
+    `vocabulary_tokens` are the tokens that the matcher knows. At least one of them can come next.
+    """
+
+    matcher: LLMatcher
+    vocabulary_tokens: int
+    drafts: tuple[int, ...]
+
+
 class Constraint(Protocol):
     """What the next token of one answer may be."""
 
-    def forbid(self, scores: Tensor) -> Tensor:
-        """Scores of [vocabulary] with -inf for every token that can't come next; at least one can."""
+    def hold(self, drafts: tuple[int, ...]) -> Hold | None:
+        """What holds the token after the drafts; None: nothing."""
         ...
 
     def take(self, token_id: int) -> None:
