@@ -109,12 +109,16 @@ class Prefilled:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One generated token. The last one names the reason; an end-of-sequence token is itself an event."""
+    """One generated token. The last one names the reason; an end-of-sequence token is itself an event.
+
+    `speculated`: it was guessed, and verified in the step of the token before it.
+    """
 
     id: int
     logprob: float
     top: tuple[TokenLogprob, ...] = ()
     finish_reason: FinishReason | None = None
+    speculated: bool = False
 
 
 EngineEvent = Scheduled | Prefilled | Token
@@ -125,6 +129,7 @@ class EngineDescription:
     """What is loaded, for `/info` and the line printed at start.
 
     `cache_bytes` are those of all blocks, in use or not; 0 where the engine has no cache of its own.
+    `speculate`: how many tokens of an answer are guessed in a step at most.
     """
 
     engine: str
@@ -134,6 +139,7 @@ class EngineDescription:
     dtype_reason: str
     weight_bytes: int = 0
     cache_bytes: int = 0
+    speculate: int = 0
 
 
 @dataclass(frozen=True, slots=True)
