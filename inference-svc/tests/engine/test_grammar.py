@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +22,9 @@ from inference.engine.grammar import (
 from inference.engine.load import load_engine
 from inference.engine.options import EngineOptions
 from inference.engine.port import Constraint, FinishReason, GenerationRequest, Sampling
+from inference.engine.speculation import Speculation
 from tests.byte_tokenizer import END, ids_of, make_byte_tokenizer
+from tests.engine.test_batcher import Engine
 from tests.engine.test_engines import tokens_of
 
 SCHEMA = {
@@ -117,6 +120,29 @@ def test_a_draft_is_held_to_what_may_come_after_the_drafts_before_it() -> None:
     masks = allowed_tokens([hold for hold in holds if hold], 257)
     assert [row.nonzero().flatten().tolist() for row in masks] == [[a], [b], [a]]
     assert allowed(state) == [a], "looking ahead takes nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(do_sample=True, seed=3, temperature=0.3)])
+def test_guesses_are_held_to_the_grammar_and_change_nothing(sampling: Sampling) -> None:
+    mark, first = ids_of(TOKENIZER, "/0")
+    grammar = COMPILER.compile(GrammarSource(GrammarKind.REGEX, "([0-3][A-C])+"))
+    said: list[list[int]] = []
+    steps: list[int] = []
+    ticks = itertools.count()
+    for speculation in (Speculation(0), Speculation(4, clock=lambda: float(next(ticks)))):
+        engine = Engine(blocks=200, step_tokens=50, speculation=speculation)
+        requests = [
+            GenerationRequest((mark, first), 60, sampling, grammar=grammar),
+            GenerationRequest((mark, first), 60, sampling, grammar=GrammarAfter(grammar, first)),
+        ]
+        generations = [engine.batcher.add(request) for request in requests]
+        engine.run()
+        said += [engine.tokens(generation) for generation in generations]
+        steps.append(len(engine.model.steps))
+    assert said[:2] == said[2:]
+    assert re.fullmatch("([0-3][A-C])+", TOKENIZER.decode(said[0]))
+    assert steps[1] < steps[0]
 
 
 @pytest.mark.parametrize(
