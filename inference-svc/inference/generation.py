@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from inference.detokenizer import Detokenizer
 from inference.engine.port import Engine, FinishReason, GenerationRequest, Prefilled, Scheduled, Token
@@ -97,6 +97,7 @@ class Generation:
 
     `reasoning` tells what is thought from what is said, and `tools` what is called, where that is wanted.
     `cached_tokens` are those of the prompt that an earlier request had computed.
+    `skipped` has, of each step of the engine, how many tokens it made beside its first one.
     `on_end` is told once, when the last token has come; not for a generation that was given up or failed.
     """
 
@@ -109,6 +110,7 @@ class Generation:
     on_end: Callable[[Generation, End], None]
     prefill_logprobs: tuple[float | None, ...] = ()
     cached_tokens: int = 0
+    skipped: list[int] = field(default_factory=list)
     reasoning: ReasoningSplit | None = None
     tools: ToolCallReader | None = None
 
@@ -135,6 +137,10 @@ class Generation:
                     case Prefilled():
                         self.prefill_logprobs = event.logprobs
                     case Token():
+                        if event.speculated:
+                            self.skipped[-1] += 1
+                        else:
+                            self.skipped.append(0)
                         token = text_of.take(event)
                         if token.end:
                             self._finish(token.end)

@@ -68,6 +68,7 @@ class CheckpointLoader:
             num_threads=settings.num_threads,
             engine=settings.engine,
             quantize=settings.quantize,
+            speculate=settings.speculate,
             cache_tokens=cache_tokens or settings.max_batch_total_tokens,
             memory_bytes=settings.model_memory_budget,
         )

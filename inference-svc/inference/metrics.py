@@ -17,6 +17,7 @@ from inference.pool import ModelPool
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250)
 _TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
+_SKIPPED = (0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64)
 
 
 class _Counts(Collector):
@@ -110,6 +111,12 @@ class Metrics:
         self._per_token = self._seconds("tgi_request_mean_time_per_token_duration", "Inference time a token")
         self._input = self._tokens("tgi_request_input_length", "Tokens of the prompt")
         self._generated = self._tokens("tgi_request_generated_tokens", "Tokens generated")
+        self._skipped = prometheus_client.Histogram(
+            "tgi_request_skipped_tokens",
+            "Tokens of a step of the engine beside its first: guessed, and right",
+            registry=self._registry,
+            buckets=_SKIPPED,
+        )
         self._granted = self._tokens("tgi_request_max_new_tokens", "Tokens that the request might generate")
 
     def _seconds(self, name: str, meaning: str) -> prometheus_client.Histogram:
@@ -137,6 +144,8 @@ class Metrics:
         self._per_token.observe(timings.inference_s / end.generated_tokens)
         self._input.observe(generation.prompt_tokens)
         self._generated.observe(end.generated_tokens)
+        for tokens in generation.skipped:
+            self._skipped.observe(tokens)
         self._granted.observe(generation.request.max_new_tokens)
 
     def render(self) -> bytes:

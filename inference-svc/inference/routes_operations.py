@@ -52,6 +52,7 @@ class OperationsRoutes:
                 "model_pipeline_tag": "text-generation",
                 "model_dtype_reason": description.dtype_reason,
                 "engine": description.engine,
+                "speculate": description.speculate,
                 **asdict(model.limits),
                 "memory": pool_json(self.serving.pool),
                 "validation_workers": 1,

@@ -40,6 +40,7 @@ class Settings:
     num_threads: int | None
     engine: str
     quantize: str
+    speculate: int
     max_batch_total_tokens: int | None
     max_input_tokens: int | None
     max_total_tokens: int | None
@@ -96,6 +97,11 @@ _OPTIONS = (
         "auto",
         "a GGUF's own blocks: auto (where they are faster), packed (least memory), unpacked (exact), "
         "none (computed from its conversion)",
+    ),
+    _Option(
+        "SPECULATE",
+        "8",
+        "most tokens of an answer that a step guesses from what came before, where that pays; 0: none",
     ),
     _Option(
         "MAX_BATCH_TOTAL_TOKENS",
@@ -231,6 +237,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         num_threads=reader.optional_integer("NUM_THREADS", 1, 1024),
         engine=reader.one_of("ENGINE", ENGINES),
         quantize=reader.one_of("QUANTIZE", QUANTIZE),
+        speculate=reader.integer("SPECULATE", 0, 64),
         max_batch_total_tokens=reader.optional_integer("MAX_BATCH_TOTAL_TOKENS", 64, 2**31),
         max_input_tokens=longest_input,
         max_total_tokens=total,

@@ -25,7 +25,7 @@ class FakeEngine:
     """Yields `script` as tokens and then `end_id`, within the request's limit.
 
     With a `gate`, every token takes one permit, so that a test decides when it comes. `fail_after` tokens it
-    fails; `stop_short` ends the stream without a last token.
+    fails; `stop_short` ends the stream without a last token. It makes `step_tokens` a step.
     """
 
     script: list[int]
@@ -39,6 +39,7 @@ class FakeEngine:
     is_closed: bool = False
     itself: FakeEngine | None = None
     cached_tokens: int = 0
+    step_tokens: int = 1
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     description: EngineDescription = field(
@@ -70,7 +71,8 @@ class FakeEngine:
                 self.produced += 1
                 top = tuple(TokenLogprob(other, -0.5 - other) for other in range(request.top_n_tokens))
                 reason = self._reason(token_id, count, request)
-                yield Token(token_id, -0.5, top, reason)
+                speculated = (count - 1) % self.step_tokens > 0
+                yield Token(token_id, -0.5, top, reason, speculated)
                 if reason:
                     return
         finally:

@@ -128,6 +128,14 @@ async def test_metrics_have_tgis_names_and_count_what_happened() -> None:
         assert counted[f"tgi_request{name}_duration_count"] == 2
 
 
+async def test_tokens_that_came_along_in_a_step_are_counted_for_each_step() -> None:
+    async with running(fake_model("abcdef", step_tokens=3)) as service:
+        await service.post("/generate", GENERATE | {"parameters": {"max_new_tokens": 10}})
+        counted = await samples(service)
+    assert counted["tgi_request_skipped_tokens_count"] == 3
+    assert counted["tgi_request_skipped_tokens_sum"] == 2 + 2 + 0
+
+
 async def test_info_has_tgis_fields_and_the_engines_own() -> None:
     async with running(fake_model("a")) as service, service.http.get(service.url + "/info") as response:
         info = await response.json()
@@ -136,6 +144,7 @@ async def test_info_has_tgis_fields_and_the_engines_own() -> None:
     assert info["model_device_type"] == "cpu"
     assert (info["max_input_tokens"], info["max_total_tokens"]) == (48, 64)
     assert info["max_concurrent_requests"] == 2
+    assert info["speculate"] == 0
     assert info["version"]
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from inference.engine.options import SPECULATE
 from inference.limits import limits_for
 from inference.settings import SettingsError, read_settings
 
@@ -19,6 +20,7 @@ def test_the_defaults_are_tgis() -> None:
         4,
     )
     assert (settings.max_input_tokens, settings.max_total_tokens) == (None, None)
+    assert settings.speculate == SPECULATE
     assert settings.model_cache_dir == Path.home() / ".cache" / "hadal-inference"
 
 
@@ -29,6 +31,7 @@ def test_a_flag_goes_before_a_variable() -> None:
 
 def test_every_bad_value_is_told_at_once() -> None:
     environment = {"PORT": "x", "DTYPE": "int3", "NUM_THREADS": "0", "MAX_BEST_OF": "-1", "LOG_LEVEL": "loud"}
+    environment |= {"SPECULATE": "65"}
     with pytest.raises(SettingsError) as caught:
         read_settings([], environment)
     lines = str(caught.value).splitlines()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from inference.engine.batch import CausalModel, KVCache
+from inference.engine.drawing import rows_of
+from inference.engine.guesses import Guesses
 from inference.engine.port import (
     EngineEvent,
     FinishReason,
@@ -16,25 +19,28 @@ from inference.engine.port import (
     Prefilled,
     Scheduled,
     Token,
-    TokenLogprob,
 )
-from inference.engine.sampling import Sampler
+from inference.engine.sampling import Choice, Place, Sampler, choose
 from inference.engine.scheduler import Chunk, Scheduler
 from inference.engine.sequence import Sequence
+from inference.engine.speculation import Speculation
 from inference.engine.step import batch_of, wanted_rows
 from inference.errors import GenerationFailedError
-
-Choice = tuple[TokenLogprob, tuple[TokenLogprob, ...]]
 
 
 @dataclass(slots=True, eq=False)
 class Generation:
-    """A request in the batch. `sampler` is None where the likeliest token is all that is wanted."""
+    """A request in the batch."""
 
     sequence: Sequence
-    sampler: Sampler | None
+    sampler: Sampler
     prompt_logprobs: list[float | None] = field(default_factory=lambda: [None])
     scheduled: bool = False
+    guesses: Guesses = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Guess from all that the sequence has."""
+        self.guesses = Guesses(self.sequence.tokens, len(self.request.prompt_ids))
 
     @property
     def request(self) -> GenerationRequest:
@@ -46,12 +52,18 @@ class Batcher:
     """Runs generations through a model. Not for more than one thread."""
 
     def __init__(
-        self, model: CausalModel, cache: KVCache, scheduler: Scheduler, eos_token_ids: frozenset[int]
+        self,
+        model: CausalModel,
+        cache: KVCache,
+        scheduler: Scheduler,
+        eos_token_ids: frozenset[int],
+        speculation: Speculation | None = None,
     ) -> None:
         self._model = model
         self._cache = cache
         self._scheduler = scheduler
         self._eos_token_ids = eos_token_ids
+        self._speculation = speculation or Speculation(most=0)
         self._generations: dict[Sequence, Generation] = {}
 
     @property
@@ -73,10 +85,7 @@ class Batcher:
 
     def add(self, request: GenerationRequest) -> Generation:
         """Queue a request."""
-        sampler = None
-        if not _is_plainly_greedy(request):
-            sampler = Sampler(request, self._model.spec.vocabulary_tokens, self._model.spec.device)
-        generation = Generation(Sequence(request), sampler)
+        generation = Generation(Sequence(request), Sampler(request))
         self._generations[generation.sequence] = generation
         self._scheduler.add(generation.sequence)
         return generation
@@ -97,33 +106,69 @@ class Batcher:
         if not chunks:
             return []
         generations = [self._generations[chunk.sequence] for chunk in chunks]
+        decodes = self._speculation.most and all(chunk.is_decode for chunk in chunks)
+        if decodes:
+            chunks = self._with_drafts(chunks, generations)
+        began_s = self._speculation.clock()
         try:
             batch = batch_of(chunks, self._cache.block_tokens, self._model.spec.device)
             logits = self._model.forward(batch, self._cache)
-            return list(self._events(chunks, generations, logits))
+            events = list(self._events(chunks, generations, logits))
         except Exception as error:
             for generation in generations:
                 self.remove(generation)
             raise StepFailedError(generations) from error
+        if decodes:
+            self._speculation.costs.take(len(batch.token_ids), self._speculation.clock() - began_s)
+        return events
+
+    def _with_drafts(self, chunks: list[Chunk], generations: list[Generation]) -> list[Chunk]:
+        """Decodes, with guesses where they pay. Beside a prompt they don't: its step is long as it is."""
+        for generation in generations:
+            generation.guesses.follow()
+        drafts = self._speculation.drafts(
+            [generation.guesses for generation in generations],
+            [
+                generation.request.max_new_tokens - generation.sequence.generated - 1
+                for generation in generations
+            ],
+            self._scheduler.step_tokens - len(chunks),
+        )
+        return [
+            self._scheduler.with_drafts(chunk, guessed) if guessed else chunk
+            for chunk, guessed in zip(chunks, drafts, strict=True)
+        ]
 
     def _events(
         self, chunks: list[Chunk], generations: list[Generation], logits: Tensor
     ) -> Iterator[tuple[Generation, EngineEvent]]:
-        parts = torch.split(logits, [wanted_rows(chunk) for chunk in chunks])
-        ending = [
-            (generation, part[-1])
-            for chunk, generation, part in zip(chunks, generations, parts, strict=True)
-            if chunk.is_last
-        ]
-        for chunk, generation, part in zip(chunks, generations, parts, strict=True):
+        ending: list[tuple[Chunk, Generation]] = []
+        rows: list[int] = []
+        row = 0
+        for chunk, generation in zip(chunks, generations, strict=True):
+            first, row = row, row + wanted_rows(chunk)
             if not generation.scheduled:
                 generation.scheduled = True
                 yield generation, Scheduled(generation.sequence.cached or 0)
-            if wanted_rows(chunk) and generation.request.prefill_logprobs and not chunk.sequence.generated:
-                yield from self._prompt_logprobs(chunk, generation, part)
-            self._scheduler.computed(chunk)
-        for (generation, _), (chosen, top) in zip(ending, _choose(ending), strict=True):
-            yield generation, self._token(generation, chosen, top)
+            if row > first and generation.request.prefill_logprobs and not chunk.sequence.generated:
+                yield from self._prompt_logprobs(chunk, generation, logits[first:row])
+            if chunk.is_last:
+                ending.append((chunk, generation))
+                rows += range(row - 1 - len(chunk.drafts), row)
+            else:
+                self._scheduler.computed(chunk)
+        if not ending:
+            return
+        places = [
+            Place(generation.sampler, chunk.drafts[:count])
+            for chunk, generation in ending
+            for count in range(len(chunk.drafts) + 1)
+        ]
+        choices = iter(choose(places, rows_of(logits, rows)))
+        for chunk, generation in ending:
+            own = list(islice(choices, len(chunk.drafts) + 1))
+            for token in self._tokens(chunk, generation, own):
+                yield generation, token
 
     def _prompt_logprobs(
         self, chunk: Chunk, generation: Generation, logits: Tensor
@@ -138,15 +183,27 @@ class Batcher:
         if chunk.is_last:
             yield generation, Prefilled(tuple(generation.prompt_logprobs))
 
-    def _token(self, generation: Generation, chosen: TokenLogprob, top: tuple[TokenLogprob, ...]) -> Token:
-        sequence = generation.sequence
-        sequence.tokens.append(chosen.id)
-        reason = FinishReason.LENGTH if sequence.generated >= generation.request.max_new_tokens else None
-        if chosen.id in self._eos_token_ids:
-            reason = FinishReason.EOS_TOKEN
-        if reason:
+    def _tokens(self, chunk: Chunk, generation: Generation, choices: list[Choice]) -> list[Token]:
+        """The tokens chosen after a chunk: one, and another for each draft that is what was chosen."""
+        tokens: list[Token] = []
+        for (chosen, top), draft in zip(choices, (*chunk.drafts, None), strict=True):
+            reason = self._take(generation, chosen.id)
+            tokens.append(Token(chosen.id, chosen.logprob, top, reason, speculated=bool(tokens)))
+            if reason or chosen.id != draft:
+                break
+        self._scheduler.computed(chunk, accepted=len(tokens) - 1)
+        if tokens[-1].finish_reason:
             self.remove(generation)
-        return Token(chosen.id, chosen.logprob, top, reason)
+        return tokens
+
+    def _take(self, generation: Generation, token_id: int) -> FinishReason | None:
+        """Go on after a token; why that ends the generation, if it does."""
+        generation.sequence.tokens.append(token_id)
+        generation.sampler.take(token_id)
+        if token_id in self._eos_token_ids:
+            return FinishReason.EOS_TOKEN
+        is_full = generation.sequence.generated >= generation.request.max_new_tokens
+        return FinishReason.LENGTH if is_full else None
 
 
 class StepFailedError(Exception):
@@ -155,32 +212,3 @@ class StepFailedError(Exception):
     def __init__(self, generations: list[Generation]) -> None:
         super().__init__(f"a step of {len(generations)} generations failed")
         self.generations = generations
-
-
-def _is_plainly_greedy(request: GenerationRequest) -> bool:
-    sampling = request.sampling
-    return (
-        not sampling.do_sample
-        and not request.top_n_tokens
-        and request.grammar is None
-        and sampling.repetition_penalty == 1
-        and not sampling.frequency_penalty
-        and not sampling.presence_penalty
-    )
-
-
-def _choose(ending: list[tuple[Generation, Tensor]]) -> list[Choice]:
-    """The next token of each, from its row of logits; the greedy ones all at once."""
-    greedy = [row for generation, row in ending if generation.sampler is None]
-    likeliest = iter(_likeliest(torch.stack(greedy)) if greedy else [])
-    return [
-        (next(likeliest), ()) if generation.sampler is None else generation.sampler.choose(row)
-        for generation, row in ending
-    ]
-
-
-def _likeliest(logits: Tensor) -> list[TokenLogprob]:
-    """The best token of each row of [rows, vocabulary]."""
-    best, ids = logits.max(dim=-1)
-    logprobs = best - torch.logsumexp(logits, dim=-1)
-    return [TokenLogprob(i, p) for i, p in zip(ids.tolist(), logprobs.tolist(), strict=True)]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from inference.engine.port import Constraint, Grammar
+from inference.engine.port import Constraint, Grammar, Hold
 
 if TYPE_CHECKING:
-    from llguidance import LLMatcher, LLTokenizer
+    from llguidance import LLExecutor, LLMatcher, LLTokenizer
     from torch import Tensor
 
 _LONGEST_REASON = 200
@@ -64,7 +64,7 @@ class GrammarCompiler:
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
         if matcher.is_error():
             raise ValueError(" ".join(matcher.get_error().split())[:_LONGEST_REASON])
-        return CompiledGrammar(matcher)
+        return CompiledGrammar(matcher, self._tokenizer.vocab_size)
 
     @cached_property
     def _tokenizer(self) -> LLTokenizer:
@@ -79,34 +79,26 @@ class CompiledGrammar:
     """`port.Grammar` over llguidance."""
 
     matcher: LLMatcher
+    vocabulary_tokens: int
 
     def start(self) -> GrammarState:
         """A state of its own for one answer."""
-        return GrammarState(self.matcher.deep_copy())
+        return GrammarState(self.matcher.deep_copy(), self.vocabulary_tokens)
 
 
 @dataclass(frozen=True, slots=True)
 class GrammarState:
-    """`port.Constraint` over llguidance."""
+    """`port.Constraint` over llguidance; `vocabulary_tokens` are the tokenizer's."""
 
     matcher: LLMatcher
+    vocabulary_tokens: int
 
-    def forbid(self, scores: Tensor) -> Tensor:
-        """Scores of [vocabulary] with -inf for every token that can't come next.
-
-        Where the grammar has ended, or has grown beyond llguidance's limits, only an end of sequence can.
-        """
-        import numpy as np
-        import torch
-
-        bits = np.frombuffer(self.matcher.compute_bitmask(), dtype=np.uint8)
-        allowed = torch.zeros(len(scores), dtype=torch.bool)
-        known = torch.from_numpy(np.unpackbits(bits, bitorder="little")[: len(scores)])
-        allowed[: len(known)] = known.bool()
-        return scores.masked_fill(~allowed.to(scores.device), -torch.inf)
+    def hold(self, drafts: tuple[int, ...]) -> Hold:
+        """Where the grammar has ended, or has grown beyond llguidance's limits, only an end can come."""
+        return Hold(self.matcher, self.vocabulary_tokens, drafts)
 
     def take(self, token_id: int) -> None:
-        """Go on after a token that `forbid` left."""
+        """Go on after a token that was allowed."""
         self.matcher.consume_token(token_id)
 
 
@@ -130,9 +122,13 @@ class StateAfter:
     token_id: int
     reached: bool = False
 
-    def forbid(self, scores: Tensor) -> Tensor:
-        """All of them stay until the token has come."""
-        return self.constraint.forbid(scores) if self.reached else scores
+    def hold(self, drafts: tuple[int, ...]) -> Hold | None:
+        """Nothing before the token, be it a draft."""
+        if self.reached:
+            return self.constraint.hold(drafts)
+        if self.token_id in drafts:
+            return self.constraint.hold(drafts[drafts.index(self.token_id) + 1 :])
+        return None
 
     def take(self, token_id: int) -> None:
         """Go on."""
@@ -140,3 +136,43 @@ class StateAfter:
             self.constraint.take(token_id)
         else:
             self.reached = token_id == self.token_id
+
+
+def allowed_tokens(holds: Sequence[Hold], scored_tokens: int) -> Tensor:
+    """Whether each token can come next, [holds, scored_tokens]; for all of them in two calls at most.
+
+    The holds of one matcher follow each other, with ever more drafts. Behind a draft that its grammar doesn't
+    allow everything is: no answer comes so far. Tokens that the tokenizer doesn't know never are.
+    """
+    import numpy as np
+    import torch
+    from llguidance import numpy as masks
+
+    vocabulary_tokens = holds[0].vocabulary_tokens
+    bits = masks.allocate_token_bitmask(len(holds), vocabulary_tokens)
+    firsts = [row for row, hold in enumerate(holds) if not hold.drafts]
+    lasts = [*(first - 1 for first in firsts[1:]), len(holds) - 1]
+    alone = [
+        (holds[first].matcher, first) for first, last in zip(firsts, lasts, strict=True) if first == last
+    ]
+    if alone:
+        masks.fill_next_token_bitmask_par(_executor(), alone, bits)
+    drafted = [
+        (holds[first].matcher, first, list(holds[last].drafts))
+        for first, last in zip(firsts, lasts, strict=True)
+        if first < last
+    ]
+    if drafted:
+        masks.fill_next_token_bitmask_par_with_draft_tokens(_executor(), drafted, bits)
+    allowed = torch.zeros(len(holds), scored_tokens, dtype=torch.bool)
+    known = np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little", count=vocabulary_tokens)
+    allowed[:, :vocabulary_tokens] = torch.from_numpy(known[:, :scored_tokens])
+    return allowed
+
+
+@cache
+def _executor() -> LLExecutor:
+    """The threads that fill masks, of all engines."""
+    from llguidance import LLExecutor
+
+    return LLExecutor()

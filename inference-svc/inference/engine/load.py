@@ -75,6 +75,7 @@ def _batching_engine(
     from inference.engine.blocks import BlockPool
     from inference.engine.memory import cache_blocks, default_cache_bytes
     from inference.engine.scheduler import Scheduler
+    from inference.engine.speculation import Speculation
 
     spec = model.spec
     room_bytes = default_cache_bytes(spec.device.type, options.memory_bytes)
@@ -82,7 +83,7 @@ def _batching_engine(
     scheduler = Scheduler(BlockPool(blocks, BLOCK_TOKENS), STEP_TOKENS, MOST_RUNNING)
     eos_token_ids = configured_eos_token_ids(folder) | options.eos_token_ids
     cache = model.new_cache(blocks, BLOCK_TOKENS)
-    batcher = Batcher(model, cache, scheduler, eos_token_ids)
+    batcher = Batcher(model, cache, scheduler, eos_token_ids, Speculation(options.speculate))
     batcher.add(GenerationRequest(prompt_ids=(0,), max_new_tokens=2))
     while batcher.step():
         pass
@@ -94,6 +95,7 @@ def _batching_engine(
         dtype_reason=f"{number_format.reason}; kernels {spec.kernels}",
         weight_bytes=spec.weight_bytes,
         cache_bytes=cache.nbytes,
+        speculate=options.speculate,
     )
     return BatchingEngine(batcher, description)
 

@@ -11,6 +11,7 @@ from inference.engine.number_format import NumberFormat, choose_number_format, c
 BLOCK_TOKENS = 32
 STEP_TOKENS = 256  # the longest step, and so how long a stream waits for another's prompt
 MOST_RUNNING = 64
+SPECULATE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class EngineOptions:
         engine: `transformers` where that shall serve whatever the architecture.
         quantize: of a GGUF's blocks, `quantization.packing.MODES`; `none`: what it was converted to.
         cache_tokens: by default what fits into a quarter of the free memory, at most 1 GiB.
+        speculate: how many tokens of an answer are guessed in a step at most; 0: none.
         memory_bytes: what all models together may take; the free memory where it isn't said.
     """
 
@@ -32,6 +34,7 @@ class EngineOptions:
     quantize: str = "auto"
     cache_tokens: int | None = None
     memory_bytes: int | None = None
+    speculate: int = SPECULATE
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from llguidance import LLMatcher
 
 
 class FinishReason(StrEnum):
@@ -38,11 +38,23 @@ class Sampling:
     seed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What a token is held to: by a grammar's matcher, after these drafts.
+
+    `vocabulary_tokens` are the tokens that the matcher knows. At least one of them can come next.
+    """
+
+    matcher: LLMatcher
+    vocabulary_tokens: int
+    drafts: tuple[int, ...]
+
+
 class Constraint(Protocol):
     """What the next token of one answer may be."""
 
-    def forbid(self, scores: Tensor) -> Tensor:
-        """Scores of [vocabulary] with -inf for every token that can't come next; at least one can."""
+    def hold(self, drafts: tuple[int, ...]) -> Hold | None:
+        """What holds the token after the drafts; None: nothing."""
         ...
 
     def take(self, token_id: int) -> None:
@@ -97,12 +109,16 @@ class Prefilled:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One generated token. The last one names the reason; an end-of-sequence token is itself an event."""
+    """One generated token. The last one names the reason; an end-of-sequence token is itself an event.
+
+    `speculated`: it was guessed, and verified in the step of the token before it.
+    """
 
     id: int
     logprob: float
     top: tuple[TokenLogprob, ...] = ()
     finish_reason: FinishReason | None = None
+    speculated: bool = False
 
 
 EngineEvent = Scheduled | Prefilled | Token
@@ -113,6 +129,7 @@ class EngineDescription:
     """What is loaded, for `/info` and the line printed at start.
 
     `cache_bytes` are those of all blocks, in use or not; 0 where the engine has no cache of its own.
+    `speculate`: how many tokens of an answer are guessed in a step at most.
     """
 
     engine: str
@@ -122,6 +139,7 @@ class EngineDescription:
     dtype_reason: str
     weight_bytes: int = 0
     cache_bytes: int = 0
+    speculate: int = 0
 
 
 @dataclass(frozen=True, slots=True)

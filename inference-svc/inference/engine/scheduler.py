@@ -10,6 +10,7 @@ Where blocks run out the sequence that was admitted last gives up its own and is
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 
 from inference.engine.blocks import BlockPool
@@ -18,15 +19,21 @@ from inference.engine.sequence import Sequence
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The next `tokens` tokens of a sequence."""
+    """The next `tokens` tokens of a sequence, and guesses of those that will follow."""
 
     sequence: Sequence
     tokens: int
+    drafts: tuple[int, ...] = ()
 
     @property
     def is_last(self) -> bool:
         """Whether nothing of the sequence is missing after this, so that its next token can be chosen."""
         return self.tokens == self.sequence.missing
+
+    @property
+    def is_decode(self) -> bool:
+        """Whether one token is all that is missing."""
+        return self.sequence.missing == 1
 
 
 @dataclass(slots=True)
@@ -74,10 +81,27 @@ class Scheduler:
             budget -= self._schedule(sequence, budget, chunks)
         return chunks
 
-    def computed(self, chunk: Chunk) -> None:
-        """The chunk's entries are in the cache; blocks that are full by now can be found by others."""
+    def with_drafts(self, chunk: Chunk, drafts: Items[int]) -> Chunk:
+        """The last chunk of a sequence with as many drafts as free blocks have room for."""
         sequence, size = chunk.sequence, self.pool.block_tokens
-        sequence.computed += chunk.tokens
+        room = (len(sequence.blocks) + self.pool.free) * size - len(sequence.tokens)
+        drafts = tuple(drafts[:room])
+        needed = self.pool.blocks_for(len(sequence.tokens) + len(drafts)) - len(sequence.blocks)
+        sequence.blocks += self.pool.take(needed) or []
+        return Chunk(sequence, chunk.tokens, drafts)
+
+    def computed(self, chunk: Chunk, accepted: int = 0) -> None:
+        """The chunk's entries are in the cache; blocks that are full by now can be found by others.
+
+        Of its drafts the first `accepted` are tokens of the sequence by now. The entries of the others will
+        be overwritten; blocks that only they needed are given back.
+        """
+        sequence, size = chunk.sequence, self.pool.block_tokens
+        sequence.computed += chunk.tokens + accepted
+        if chunk.drafts:
+            needed = self.pool.blocks_for(len(sequence.tokens))
+            self.pool.release(sequence.blocks[needed:])
+            del sequence.blocks[needed:]
         for place in range(sequence.remembered, sequence.computed // size):
             tokens = sequence.tokens[place * size : (place + 1) * size]
             sequence.prefix = self.pool.remember(sequence.blocks[place], sequence.prefix, tokens)

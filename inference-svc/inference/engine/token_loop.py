@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from inference.engine.port import EngineEvent, FinishReason, GenerationRequest, Prefilled, Scheduled, Token
-from inference.engine.sampling import Sampler
+from inference.engine.sampling import Place, Sampler, choose
 
 PREFILL_CHUNK_TOKENS = 256  # the longest step, and so how soon a cancelled request stops
 
@@ -45,9 +45,10 @@ class TokenLoop:
         logits: torch.Tensor,
         cancelled: Callable[[], bool],
     ) -> Iterator[Token]:
-        sampler = Sampler(request, len(logits), logits.device)
+        sampler = Sampler(request)
         for step in range(1, request.max_new_tokens + 1):
-            chosen, top = sampler.choose(logits)
+            ((chosen, top),) = choose([Place(sampler)], logits[None])
+            sampler.take(chosen.id)
             reason = FinishReason.LENGTH if step == request.max_new_tokens else None
             if chosen.id in self._eos_token_ids:
                 reason = FinishReason.EOS_TOKEN

@@ -25,10 +25,11 @@ class TokenCache:
 
 
 class RecallingModel:
-    """Fails in a step that has the token `poison`."""
+    """Fails in a step that has the token `poison`; says the same again and again with a `period`."""
 
     def __init__(self, poison: int | None = None) -> None:
         self.poison = poison
+        self.period: int | None = None
         self.steps: list[int] = []
         self.spec = ModelSpec(
             "Recalling", 1, 8, VOCABULARY, 1000, torch.float32, torch.device("cpu"), 0, "none"
@@ -52,7 +53,8 @@ class RecallingModel:
             context = cache.slots[blocks * cache.block_tokens + places % cache.block_tokens].tolist()
             assert batch.positions[start:end].tolist() == list(range(length - (end - start), length))
             for row in range(start, end):
-                rows[row, following(context[: length - (end - 1 - row)])] = 5.0
+                seen = context[: length - (end - 1 - row)]
+                rows[row, following(seen) if self.period is None else 10 + len(seen) % self.period] = 5.0
         return rows[batch.logit_rows]
 
 

@@ -9,7 +9,7 @@ from inference.engine.port import GenerationRequest, Sampling
 if TYPE_CHECKING:
     import torch
 
-    from inference.engine.sampling import Sampler
+    from inference.engine.sampling import Choice
 
 pytestmark = pytest.mark.slow  # torch alone takes seconds to import
 VOCABULARY_TOKENS = 50
@@ -24,41 +24,73 @@ def scores() -> torch.Tensor:
     return torch.linspace(-3, 3, VOCABULARY_TOKENS)[order]
 
 
-def sampler(sampling: Sampling, prompt: tuple[int, ...] = (0,), top_n_tokens: int = 0) -> Sampler:
-    import torch
+class Alone:
+    """A request whose tokens are chosen by themselves."""
 
-    from inference.engine.sampling import Sampler
+    def __init__(
+        self, sampling: Sampling, prompt: tuple[int, ...] = (0,), top_n_tokens: int = 0, tokens: int = 10
+    ) -> None:
+        from inference.engine.sampling import Sampler
 
-    request = GenerationRequest(prompt, 10, sampling, top_n_tokens)
-    return Sampler(request, VOCABULARY_TOKENS, torch.device("cpu"))
+        self.sampler = Sampler(GenerationRequest(prompt, tokens, sampling, top_n_tokens))
+
+    def choose(self, scores: torch.Tensor) -> Choice:
+        from inference.engine.sampling import Place, choose
+
+        ((chosen, top),) = choose([Place(self.sampler)], scores[None])
+        self.sampler.take(chosen.id)
+        return chosen, top
 
 
 @pytest.mark.parametrize(
-    ("sampling", "warper", "arguments"),
+    ("sampling", "warpers"),
     [
-        (Sampling(temperature=0.7), "TemperatureLogitsWarper", {"temperature": 0.7}),
-        (Sampling(top_k=7), "TopKLogitsWarper", {"top_k": 7}),
-        (Sampling(top_p=0.6), "TopPLogitsWarper", {"top_p": 0.6}),
-        (Sampling(typical_p=0.4), "TypicalLogitsWarper", {"mass": 0.4}),
+        (Sampling(temperature=0.7), {"TemperatureLogitsWarper": {"temperature": 0.7}}),
+        (Sampling(top_k=7), {"TopKLogitsWarper": {"top_k": 7}}),
+        (Sampling(top_p=0.6), {"TopPLogitsWarper": {"top_p": 0.6}}),
+        (Sampling(typical_p=0.4), {"TypicalLogitsWarper": {"mass": 0.4}}),
+        (
+            Sampling(temperature=1.5, top_k=9, top_p=0.7),
+            {
+                "TemperatureLogitsWarper": {"temperature": 1.5},
+                "TopKLogitsWarper": {"top_k": 9},
+                "TopPLogitsWarper": {"top_p": 0.7},
+            },
+        ),
+        (
+            Sampling(top_k=20, top_p=0.9, typical_p=0.6),
+            {
+                "TopKLogitsWarper": {"top_k": 20},
+                "TopPLogitsWarper": {"top_p": 0.9},
+                "TypicalLogitsWarper": {"mass": 0.6},
+            },
+        ),
     ],
 )
-def test_each_filter_keeps_what_transformers_keeps(
-    scores: torch.Tensor, sampling: Sampling, warper: str, arguments: dict[str, float]
+def test_draws_follow_the_probabilities_that_transformers_filters_leave(
+    scores: torch.Tensor, sampling: Sampling, warpers: dict[str, dict[str, float]]
 ) -> None:
     import torch
     import transformers
 
-    from inference.engine.sampling import filtered
+    from inference.engine.drawing import draw
 
-    theirs = getattr(transformers, warper)(**arguments)(torch.tensor([[0]]), scores[None])[0]
-    torch.testing.assert_close(filtered(scores, sampling), theirs)
+    left = scores[None]
+    for warper, arguments in warpers.items():
+        left = getattr(transformers, warper)(**arguments)(torch.tensor([[0]]), left)
+    expected = torch.softmax(left[0], dim=-1)
+    draws = 8_000
+    drawn = draw(scores.expand(draws, -1), [sampling] * draws, range(draws)).bincount(minlength=len(scores))
+    assert not drawn[expected == 0].any()
+    assert drawn[expected > 0.002].all()
+    torch.testing.assert_close(drawn / draws, expected, atol=0.02, rtol=0)
 
 
 def test_the_repetition_penalty_is_transformers_over_prompt_and_answer(scores: torch.Tensor) -> None:
     import torch
     from transformers import RepetitionPenaltyLogitsProcessor
 
-    ours = sampler(Sampling(repetition_penalty=1.7), prompt=(3, 5))
+    ours = Alone(Sampling(repetition_penalty=1.7), prompt=(3, 5))
     first, _ = ours.choose(scores)
     theirs = RepetitionPenaltyLogitsProcessor(1.7)(torch.tensor([[3, 5, first.id]]), scores[None].clone())[0]
     assert ours.choose(scores)[0].id == int(theirs.argmax())
@@ -70,15 +102,15 @@ def test_frequency_and_presence_penalties_count_the_answer_only() -> None:
 
     scores = torch.zeros(50)
     scores[4], scores[9] = 2.0, 1.5
-    frequency = sampler(Sampling(frequency_penalty=0.3), prompt=(4, 4, 4))
+    frequency = Alone(Sampling(frequency_penalty=0.3), prompt=(4, 4, 4))
     assert [frequency.choose(scores)[0].id for _ in range(4)] == [4, 4, 9, 4]
-    presence = sampler(Sampling(presence_penalty=0.6), prompt=(4, 4, 4))
+    presence = Alone(Sampling(presence_penalty=0.6), prompt=(4, 4, 4))
     assert [presence.choose(scores)[0].id for _ in range(4)] == [4, 9, 4, 4]
 
 
 def test_the_same_seed_draws_the_same_tokens_and_another_seed_others(scores: torch.Tensor) -> None:
     def draw(seed: int) -> list[int]:
-        drawing = sampler(Sampling(do_sample=True, seed=seed))
+        drawing = Alone(Sampling(do_sample=True, seed=seed), tokens=20)
         return [drawing.choose(scores)[0].id for _ in range(20)]
 
     assert draw(1) == draw(1)
@@ -91,7 +123,7 @@ def test_draws_follow_the_probabilities() -> None:
 
     scores = torch.full((50,), -torch.inf)
     scores[1], scores[2] = 0.0, 1.0986  # three times as likely
-    drawing = sampler(Sampling(do_sample=True, seed=5))
+    drawing = Alone(Sampling(do_sample=True, seed=5), tokens=2_000)
     drawn = [drawing.choose(scores)[0].id for _ in range(2_000)]
     assert set(drawn) == {1, 2}
     assert 0.72 < drawn.count(2) / len(drawn) < 0.78
@@ -100,13 +132,76 @@ def test_draws_follow_the_probabilities() -> None:
 def test_log_probabilities_are_the_models_own_whatever_the_filters(scores: torch.Tensor) -> None:
     import torch
 
-    chosen, top = sampler(Sampling(do_sample=True, temperature=9, top_k=2, seed=3), top_n_tokens=3).choose(
+    chosen, top = Alone(Sampling(do_sample=True, temperature=9, top_k=2, seed=3), top_n_tokens=3).choose(
         scores
     )
     model = torch.log_softmax(scores, dim=-1)
     assert chosen.logprob == pytest.approx(float(model[chosen.id]))
     assert [token.id for token in top] == model.topk(3).indices.tolist()
     assert [token.logprob for token in top] == pytest.approx(model.topk(3).values.tolist())
+
+
+def test_a_token_does_not_depend_on_its_neighbours() -> None:
+    """Each request by itself, then all in one call: the same to the last bit."""
+    import torch
+
+    from inference.engine.sampling import Place, Sampler, choose
+
+    random = torch.Generator().manual_seed(7)
+    steps = torch.randn(5, 16, 3_001 * 8, generator=random) * 3
+    requests = [
+        GenerationRequest((row, 5), len(steps), sampling, top_n_tokens=row % 4)
+        for row, sampling in enumerate(
+            [
+                Sampling(),
+                Sampling(repetition_penalty=1.3, frequency_penalty=0.4),
+                *(Sampling(do_sample=True, seed=seed, temperature=0.5 + seed / 4) for seed in range(4)),
+                *(Sampling(do_sample=True, seed=seed, top_p=0.6 + seed / 10) for seed in range(4)),
+                *(Sampling(do_sample=True, seed=seed, top_k=1 + 30 * seed, top_p=0.9) for seed in range(4)),
+                Sampling(do_sample=True, seed=3, typical_p=0.8),
+                Sampling(do_sample=True, seed=2**64 - 1, top_p=0.5, presence_penalty=2.0),
+            ]
+        )
+    ]
+    together, alone = ([Sampler(request) for request in requests] for _ in range(2))
+    for scores in steps:
+        choices = choose([Place(sampler) for sampler in together], scores)
+        for row, (choice, sampler) in enumerate(zip(choices, alone, strict=True)):
+            assert choose([Place(sampler)], scores[row : row + 1]) == [choice]
+            assert len(choice[1]) == requests[row].top_n_tokens
+            sampler.take(choice[0].id)
+            together[row].take(choice[0].id)
+
+
+def test_what_follows_drafts_is_chosen_as_if_they_had_been_taken(scores: torch.Tensor) -> None:
+    import torch
+
+    from inference.engine.sampling import Place, Sampler, choose
+
+    sampling = Sampling(
+        do_sample=True, seed=4, repetition_penalty=1.5, frequency_penalty=0.5, presence_penalty=0.2
+    )
+    request = GenerationRequest((3, 9), 8, sampling, top_n_tokens=2)
+    ahead, after = Sampler(request), Sampler(request)
+    drafts = (9, 4, 4, 30, 9, 1)
+    rows = scores + torch.arange(7)[:, None].sin()
+    chosen = choose([Place(ahead, drafts[:count]) for count in range(7)], rows)
+    for row, draft in enumerate((*drafts, 0)):
+        assert choose([Place(after)], rows[row : row + 1]) == [chosen[row]]
+        after.take(draft)
+
+
+def test_the_largest_are_found_among_the_blocks() -> None:
+    import torch
+
+    from inference.engine.drawing import largest
+
+    values = torch.randn(3, 64 * 50, generator=torch.Generator().manual_seed(2))
+    for number in (1, 7, 24, 60):
+        best = values.topk(number)
+        found, columns = largest(values, number)
+        assert found.tolist() == best.values.tolist()
+        assert columns.tolist() == best.indices.tolist()
 
 
 @pytest.mark.parametrize(
@@ -120,6 +215,6 @@ def test_log_probabilities_are_the_models_own_whatever_the_filters(scores: torch
     ],
 )
 def test_extreme_settings_still_choose_a_token(scores: torch.Tensor, sampling: Sampling) -> None:
-    extreme = sampler(sampling, prompt=tuple(range(50)))
+    extreme = Alone(sampling, prompt=tuple(range(50)))
     for _ in range(3):
         assert 0 <= extreme.choose(scores)[0].id < 50
