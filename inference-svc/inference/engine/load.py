@@ -34,7 +34,8 @@ def load_engine(folder: Path, options: EngineOptions, progress: Progress = lambd
 
     Raises:
         OSError: a file is missing or can't be read.
-        ValueError: the checkpoint is not one of a causal language model that transformers knows.
+        ValueError: the checkpoint is not one of a causal language model that transformers knows, or an
+            adapter isn't one for it.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
     import torch
@@ -57,13 +58,18 @@ def load_engine(folder: Path, options: EngineOptions, progress: Progress = lambd
 
 def _load_model(folder: Path, options: EngineOptions, machine: Machine, progress: Progress) -> CausalModel:
     """From a GGUF's own blocks where that is possible, else from safetensors."""
+    from inference.engine.lora.peft import read_adapter
     from inference.engine.models import LoadOptions, load_gguf_model, load_model
 
+    adapters = [read_adapter(name, place) for name, place in options.adapters.items()]
     if machine.computes_blocks(folder, options):
-        return load_gguf_model(folder / BLOCKS, LoadOptions(quantization=options.quantize, progress=progress))
+        quantized = LoadOptions(quantization=options.quantize, progress=progress, adapters=adapters)
+        return load_gguf_model(folder / BLOCKS, quantized)
     return load_model(
         folder,
-        LoadOptions(dtype=machine.number_format.dtype, device=machine.device, progress=progress),
+        LoadOptions(
+            dtype=machine.number_format.dtype, device=machine.device, progress=progress, adapters=adapters
+        ),
     )
 
 
@@ -94,6 +100,8 @@ def _batching_engine(
         dtype_reason=f"{number_format.reason}; kernels {spec.kernels}",
         weight_bytes=spec.weight_bytes,
         cache_bytes=cache.nbytes,
+        adapters=spec.adapters,
+        adapter_bytes=spec.adapter_bytes,
     )
     return BatchingEngine(batcher, description)
 
@@ -109,6 +117,8 @@ def configured_eos_token_ids(folder: Path) -> frozenset[int]:
 
 
 def _transformers_engine(folder: Path, options: EngineOptions, machine: Machine) -> Engine:
+    if options.adapters:
+        raise ValueError("transformers serves this model, and doesn't serve adapters")
     import torch
     import transformers
 

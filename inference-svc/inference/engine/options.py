@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from inference.checkpoint.gguf_convert import BLOCKS
@@ -23,6 +24,7 @@ class EngineOptions:
         quantize: of a GGUF's blocks, `quantization.packing.MODES`; `none`: what it was converted to.
         cache_tokens: by default what fits into a quarter of the free memory, at most 1 GiB.
         memory_bytes: what all models together may take; the free memory where it isn't said.
+        adapters: folders in PEFT's form, by the names that requests choose.
     """
 
     dtype: str = "auto"
@@ -32,6 +34,7 @@ class EngineOptions:
     quantize: str = "auto"
     cache_tokens: int | None = None
     memory_bytes: int | None = None
+    adapters: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

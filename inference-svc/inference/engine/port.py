@@ -60,7 +60,10 @@ class Grammar(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A checked request: the prompt and the new tokens together fit into the engine's context."""
+    """A checked request: the prompt and the new tokens together fit into the engine's context.
+
+    `adapter` is one of the engine's, or None for the model as it is.
+    """
 
     prompt_ids: tuple[int, ...]
     max_new_tokens: int
@@ -68,6 +71,7 @@ class GenerationRequest:
     top_n_tokens: int = 0
     prefill_logprobs: bool = False
     grammar: Grammar | None = None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ class EngineDescription:
     """What is loaded, for `/info` and the line printed at start.
 
     `cache_bytes` are those of all blocks, in use or not; 0 where the engine has no cache of its own.
+    `adapters` are the names that requests may choose, whose matrices take `adapter_bytes`.
     """
 
     engine: str
@@ -122,6 +127,8 @@ class EngineDescription:
     dtype_reason: str
     weight_bytes: int = 0
     cache_bytes: int = 0
+    adapters: frozenset[str] = frozenset()
+    adapter_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Items
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 import torch
 
-from inference.engine.batch import Batch
+from inference.engine.batch import AdapterRows, Batch
 from inference.engine.scheduler import Chunk
 
 
@@ -41,7 +41,25 @@ def batch_of(chunks: Items[Chunk], block_tokens: int, device: torch.device) -> B
             dtype=torch.int64,
             device=device,
         ),
+        adapters=adapter_rows([chunk.sequence.request.adapter for chunk in chunks], starts, device),
     )
+
+
+def adapter_rows(
+    adapters: Items[str | None], starts: Items[int], device: torch.device
+) -> tuple[AdapterRows, ...]:
+    """The rows of each adapter in a step whose sequences begin at `starts`, with the end behind them."""
+    rows: dict[str, list[int]] = {}
+    for adapter, (start, end) in zip(adapters, pairwise(starts), strict=True):
+        if adapter is not None:
+            rows.setdefault(adapter, []).extend(range(start, end))
+    return tuple(AdapterRows(adapter, _place(own, device)) for adapter, own in rows.items())
+
+
+def _place(rows: list[int], device: torch.device) -> slice | torch.Tensor:
+    if rows[-1] - rows[0] == len(rows) - 1:
+        return slice(rows[0], rows[-1] + 1)
+    return torch.tensor(rows, device=device)
 
 
 def wanted_rows(chunk: Chunk) -> int:
