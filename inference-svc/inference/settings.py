@@ -25,11 +25,13 @@ class SettingsError(Exception):
 class Settings:
     """What an operator decides. `None` for a token limit means: as much as the model takes.
 
-    `models` has the other models' locations by their names.
+    `models` has the other models' locations by their names, `lora_adapters` those of the default model's
+    adapters.
     """
 
     model_id: str
     models: Mapping[str, str]
+    lora_adapters: Mapping[str, str]
     model_memory_budget: int | None
     served_model_name: str | None
     revision: str | None
@@ -75,6 +77,12 @@ _OPTIONS = (
         "",
         "other models that may be loaded: name=location, or a hub id alone, with commas between; "
         "a location is what MODEL_ID may be",
+    ),
+    _Option(
+        "LORA_ADAPTERS",
+        "",
+        "adapters of the default model in PEFT's form: name=location, or a hub id alone, with commas "
+        "between; a hub id may have @revision behind it",
     ),
     _Option(
         "MODEL_MEMORY_BUDGET",
@@ -221,6 +229,10 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     settings = Settings(
         model_id=reader.required("MODEL_ID", "a folder, a .gguf file, or a hub id"),
         models=reader.named_locations("MODELS"),
+        lora_adapters={
+            name.partition("@")[0]: location
+            for name, location in reader.named_locations("LORA_ADAPTERS").items()
+        },
         model_memory_budget=reader.optional_integer("MODEL_MEMORY_BUDGET", 1, 2**63),
         served_model_name=reader.text("SERVED_MODEL_NAME") or None,
         revision=reader.text("REVISION") or None,

@@ -47,6 +47,11 @@ def test_other_models_are_named_or_go_by_their_hub_id() -> None:
     assert read_settings([], MODEL).models == {}
 
 
+def test_adapters_are_named_or_go_by_their_hub_id_without_its_revision() -> None:
+    settings = read_settings([], {**MODEL, "LORA_ADAPTERS": "a=/adapters/a, org/b@v2,c=org/c"})
+    assert settings.lora_adapters == {"a": "/adapters/a", "org/b": "org/b@v2", "c": "org/c"}
+
+
 @pytest.mark.parametrize("given", ["a=", "=/b", "a=/b,a=/c"])
 def test_a_model_without_a_name_or_a_place_is_refused(given: str) -> None:
     with pytest.raises(SettingsError, match="MODELS must be name=location"):

@@ -11,6 +11,7 @@ from inference.checkpoint.gguf_convert import convert_gguf
 from inference.checkpoint.hub import fetch_from_hub, is_hub_id, link_folder
 
 _NEEDED = ("config.json", "tokenizer.json")
+_ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 Report = Callable[[str], None]
 
 
@@ -88,6 +89,40 @@ def locate_checkpoint(model_id: str, revision: str | None, cache_folder: Path, r
     if path.is_file():
         return Checkpoint(convert_gguf(path, cache_folder / path.stem, report))
     return Checkpoint(path)
+
+
+def check_adapter(location: str) -> None:
+    """Find out quickly, without the network, whether an adapter can be there.
+
+    Raises:
+        CheckpointError: a folder that isn't there or is no adapter, or a name that is no hub id.
+    """
+    if _is_path(location):
+        _check_adapter_folder(Path(location).expanduser())
+    elif not is_hub_id(location.partition("@")[0]):
+        raise CheckpointError(f"the adapter {location!r} is neither a folder that exists nor a hub id")
+
+
+def locate_adapter(location: str, report: Report) -> Path:
+    """The folder of an adapter; of one on the hub, fetched first, `@revision` may stand behind its id.
+
+    Raises:
+        CheckpointError: it isn't there or can't be used.
+    """
+    check_adapter(location)
+    if _is_path(location):
+        return Path(location).expanduser()
+    hub_id, _, revision = location.partition("@")
+    folder = fetch_from_hub(hub_id, revision or None, report)
+    _check_adapter_folder(folder)
+    return folder
+
+
+def _check_adapter_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise CheckpointError(f"the adapter {folder} isn't there: give a folder or a hub id")
+    if missing := [name for name in _ADAPTER_FILES if not (folder / name).is_file()]:
+        raise CheckpointError(f"the folder {folder} is not an adapter: it has no {', no '.join(missing)}")
 
 
 def place_checkpoint(model_id: str, revision: str | None, target: Path, report: Report) -> Path:
