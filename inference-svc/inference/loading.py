@@ -72,6 +72,7 @@ class CheckpointLoader:
             quantize=settings.quantize,
             cache_tokens=settings.max_batch_total_tokens,
             memory_bytes=settings.model_memory_budget,
+            cuda_graphs=settings.cuda_graphs,
         )
 
     def _load(

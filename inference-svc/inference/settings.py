@@ -42,6 +42,7 @@ class Settings:
     num_threads: int | None
     engine: str
     quantize: str
+    cuda_graphs: tuple[int, ...]
     max_batch_total_tokens: int | None
     max_input_tokens: int | None
     max_total_tokens: int | None
@@ -106,6 +107,11 @@ _OPTIONS = (
         "none (computed from its conversion)",
     ),
     _Option(
+        "CUDA_GRAPHS",
+        "0",
+        "numbers of sequences, with commas between, for which decode steps are recorded on a GPU; 0 for none",
+    ),
+    _Option(
         "MAX_BATCH_TOTAL_TOKENS",
         "",
         "tokens that the cache has room for (default: a quarter of the free memory, at most 1 GiB)",
@@ -156,6 +162,19 @@ class _Reader:
 
     def optional_integer(self, variable: str, lowest: int, highest: int) -> int | None:
         return self.integer(variable, lowest, highest) if self.text(variable) else None
+
+    def sizes(self, variable: str, highest: int) -> tuple[int, ...]:
+        """Ascending numbers, with commas between; 0 for none."""
+        parts = [part.strip() for part in self.text(variable).split(",")]
+        if parts == ["0"]:
+            return ()
+        if not all(part.isascii() and part.isdigit() and 0 < int(part) <= highest for part in parts):
+            self.wrong.append(
+                f"{variable} must be 0, or integers from 1 to {highest} with commas between. "
+                f"Given: {self.text(variable)!r}"
+            )
+            return ()
+        return tuple(sorted({int(part) for part in parts}))
 
     def one_of(self, variable: str, choices: Sequence[str]) -> str:
         text = self.text(variable)
@@ -243,6 +262,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         num_threads=reader.optional_integer("NUM_THREADS", 1, 1024),
         engine=reader.one_of("ENGINE", ENGINES),
         quantize=reader.one_of("QUANTIZE", QUANTIZE),
+        cuda_graphs=reader.sizes("CUDA_GRAPHS", 1024),
         max_batch_total_tokens=reader.optional_integer("MAX_BATCH_TOTAL_TOKENS", 64, 2**31),
         max_input_tokens=longest_input,
         max_total_tokens=total,

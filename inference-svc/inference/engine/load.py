@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,8 @@ def load_engine(folder: Path, options: EngineOptions, progress: Progress = lambd
 
     torch.set_num_threads(options.num_threads or os.cpu_count() or 1)
     machine = Machine.of(options)
+    if options.cuda_graphs:
+        _check_graphs(machine)
     if options.engine == "transformers":
         return _transformers_engine(folder, options, machine)
     try:
@@ -54,6 +57,13 @@ def load_engine(folder: Path, options: EngineOptions, progress: Progress = lambd
         )
         return _transformers_engine(folder, options, machine)
     return _batching_engine(model, folder, options, machine.number_format)
+
+
+def _check_graphs(machine: Machine) -> None:
+    if machine.device != "cuda":
+        raise ValueError(f"CUDA_GRAPHS needs a CUDA device; this model is computed on {machine.device}")
+    if find_spec("triton") is None:
+        raise ValueError("CUDA_GRAPHS needs the kernels of the package triton, which isn't installed")
 
 
 def _load_model(folder: Path, options: EngineOptions, machine: Machine, progress: Progress) -> CausalModel:
@@ -79,6 +89,7 @@ def _batching_engine(
     from inference.engine.batcher import Batcher
     from inference.engine.batching_engine import BatchingEngine
     from inference.engine.blocks import BlockPool
+    from inference.engine.graphs import GraphedModel, cuda_recorder
     from inference.engine.memory import cache_blocks, default_cache_bytes
     from inference.engine.scheduler import Scheduler
 
@@ -88,6 +99,8 @@ def _batching_engine(
     scheduler = Scheduler(BlockPool(blocks, BLOCK_TOKENS), STEP_TOKENS, MOST_RUNNING)
     eos_token_ids = configured_eos_token_ids(folder) | options.eos_token_ids
     cache = model.new_cache(blocks, BLOCK_TOKENS)
+    if options.cuda_graphs:
+        model = GraphedModel(model, cache, options.cuda_graphs, cuda_recorder())
     batcher = Batcher(model, cache, scheduler, eos_token_ids)
     batcher.add(GenerationRequest(prompt_ids=(0,), max_new_tokens=2))
     while batcher.step():
@@ -97,7 +110,7 @@ def _batching_engine(
         dtype=f"torch.{number_format.dtype}",
         device=spec.device.type,
         context_tokens=min(spec.context_tokens, blocks * BLOCK_TOKENS),
-        dtype_reason=f"{number_format.reason}; kernels {spec.kernels}",
+        dtype_reason=f"{number_format.reason}; kernels {model.spec.kernels}",
         weight_bytes=spec.weight_bytes,
         cache_bytes=cache.nbytes,
         adapters=spec.adapters,
@@ -119,6 +132,8 @@ def configured_eos_token_ids(folder: Path) -> frozenset[int]:
 def _transformers_engine(folder: Path, options: EngineOptions, machine: Machine) -> Engine:
     if options.adapters:
         raise ValueError("transformers serves this model, and doesn't serve adapters")
+    if options.cuda_graphs:
+        raise ValueError("transformers serves this model, whose steps CUDA_GRAPHS doesn't record")
     import torch
     import transformers
 

@@ -25,6 +25,7 @@ class EngineOptions:
         cache_tokens: by default what fits into a quarter of the free memory, at most 1 GiB.
         memory_bytes: what all models together may take; the free memory where it isn't said.
         adapters: folders in PEFT's form, by the names that requests choose.
+        cuda_graphs: for how many sequences decode steps are recorded (`graphs.py`).
     """
 
     dtype: str = "auto"
@@ -35,6 +36,7 @@ class EngineOptions:
     cache_tokens: int | None = None
     memory_bytes: int | None = None
     adapters: Mapping[str, Path] = field(default_factory=dict)
+    cuda_graphs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
