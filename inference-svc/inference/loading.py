@@ -52,7 +52,9 @@ class CheckpointLoader:
 
         folder = self.settings.model_cache_dir
         checkpoint = locate_checkpoint(source.location, source.revision, folder, report)
-        adapters = {name: locate_adapter(location, report) for name, location in source.adapters.items()}
+        adapters = {
+            name: locate_adapter(location, folder, report) for name, location in source.adapters.items()
+        }
         options = replace(self._options(), adapters=adapters)
         try:
             plan = plan_memory(checkpoint.folder, options)

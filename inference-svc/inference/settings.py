@@ -69,7 +69,7 @@ class _Option:
 
 
 _OPTIONS = (
-    _Option("MODEL_ID", "", "the model: a folder, a .gguf file, or a Hugging Face hub id"),
+    _Option("MODEL_ID", "", "the model: a folder, a .gguf file, s3://bucket/folder, or a hub id"),
     _Option(
         "SERVED_MODEL_NAME", "", "the name in /v1/models and answers (default: the folder's name or hub id)"
     ),
@@ -246,7 +246,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     reader = _Reader(flags, environment, [])
     longest_input, total = _token_limits(reader)
     settings = Settings(
-        model_id=reader.required("MODEL_ID", "a folder, a .gguf file, or a hub id"),
+        model_id=reader.required("MODEL_ID", "a folder, a .gguf file, s3://bucket/folder, or a hub id"),
         models=reader.named_locations("MODELS"),
         lora_adapters={
             name.partition("@")[0]: location

@@ -61,7 +61,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model_id", ["two words", "a/b/c", "-x/y", "http://x/y"])
 def test_what_is_neither_path_nor_hub_id_is_refused(model_id: str) -> None:
-    with pytest.raises(CheckpointError, match="neither a path that exists nor a Hugging Face hub id"):
+    with pytest.raises(CheckpointError, match="nor an s3:// URL, nor a Hugging Face hub id"):
         check_model_id(model_id)
 
 
@@ -112,13 +112,13 @@ def test_an_adapter_s_folder_is_told_with_what_it_lacks(tmp_path: Path) -> None:
         check_adapter(str(folder))
     with pytest.raises(CheckpointError, match="isn't there: give a folder"):
         check_adapter(str(tmp_path / "absent"))
-    with pytest.raises(CheckpointError, match="neither a folder that exists nor a hub id"):
+    with pytest.raises(CheckpointError, match="neither a folder that exists, nor an s3:// URL, nor a hub id"):
         check_adapter("no such thing")
 
 
 def test_an_adapter_is_used_where_it_stands(tmp_path: Path) -> None:
     folder = folder_with(tmp_path / "adapter", "adapter_config.json", "adapter_model.safetensors")
-    assert locate_adapter(str(folder), print) == folder
+    assert locate_adapter(str(folder), tmp_path, print) == folder
 
 
 def test_an_adapter_on_the_hub_is_fetched_in_its_revision(
@@ -132,6 +132,6 @@ def test_an_adapter_on_the_hub_is_fetched_in_its_revision(
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
-    assert locate_adapter("org/adapter@v2", print) == folder
-    assert locate_adapter("org/adapter", print) == folder
+    assert locate_adapter("org/adapter@v2", tmp_path, print) == folder
+    assert locate_adapter("org/adapter", tmp_path, print) == folder
     assert asked == [("org/adapter", "v2"), ("org/adapter", None)]

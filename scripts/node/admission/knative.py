@@ -16,6 +16,8 @@ from scripts.node.processes import running, wait_until
 from .apiserver import Kubectl
 from .network import ADDRESS
 
+FEATURES = Path(__file__).resolve().parents[3] / "knative" / "features.yaml"
+"""What the overlays need switched on."""
 _READY_S = 60.0
 _FILLED_IN = "{.webhooks[0].clientConfig.caBundle}"
 
@@ -110,6 +112,7 @@ def _define(kubectl: Kubectl) -> None:
             serving / "webhooks",
             eventing / "webhooks",
         ],
+        [FEATURES],
     ):
         kubectl.apply(*(word for path in round_ for word in ("-f", str(path))))
 
