@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -26,6 +26,7 @@ RECORD = ".fetched.json"
 CHECKSUMS = "SHA256SUMS"
 _PATTERNS = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", CHECKSUMS)
 _URL = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]+)/(?P<prefix>[^?#]*[^/?#])/*")
+_SUM = re.compile(r"(?P<digest>[0-9a-f]{64}) [ *](\./)?(?P<name>\S.*)")
 
 
 def is_s3_url(location: str) -> bool:
@@ -66,7 +67,7 @@ def fetch_from_s3(location: str, target: Path, report: Report) -> Path:
 
     check_s3_url(location)
     kept = _record(target)
-    if target.exists() and any(target.iterdir()) and kept is None:
+    if target.exists() and any(target.iterdir()) and not (target / RECORD).is_file():
         raise CheckpointError(f"{target} is there and holds other files; give another folder")
     try:
         with _told(location), kept_beside(target) as scratch:
@@ -87,6 +88,7 @@ def _fetch(location: str, target: Path, scratch: Path, report: Report) -> Path:
         raise CheckpointError(f"there are no files of a model in {location}")
     record = {"location": location, "files": {file.name: [file.etag, file.size_bytes] for file in files}}
     if _record(target) == record:
+        shutil.rmtree(scratch)
         return target
     total = sum(file.size_bytes for file in files)
     report(f"fetching {len(files)} files, {total / 1e6:.0f} MB, from {location}")
@@ -94,6 +96,7 @@ def _fetch(location: str, target: Path, scratch: Path, report: Report) -> Path:
     _check_sums(folder, report)
     (folder / RECORD).write_bytes(orjson.dumps(record))
     if target.exists():
+        shutil.rmtree(scratch / "old", ignore_errors=True)  # of one that was killed just here
         target.rename(scratch / "old")
     folder.rename(target)
     shutil.rmtree(scratch)
@@ -140,8 +143,10 @@ def _check_sums(folder: Path, report: Report) -> None:
 def _sums(file: Path) -> Mapping[str, str]:
     if not file.is_file():
         return {}
-    lines: Sequence[list[str]] = [line.split(maxsplit=1) for line in file.read_text().splitlines() if line]
-    return {name.strip().lstrip("*").removeprefix("./"): digest for digest, name in lines}
+    found = [_SUM.fullmatch(line) for line in file.read_text(errors="replace").splitlines() if line]
+    if not all(found):
+        raise CheckpointError(f"{CHECKSUMS} isn't in sha256sum's form")
+    return {sum_["name"]: sum_["digest"] for sum_ in found if sum_}
 
 
 def _record(target: Path) -> Mapping[str, Any] | None:

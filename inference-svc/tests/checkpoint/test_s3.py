@@ -60,6 +60,7 @@ def test_a_folder_is_fetched_whole_and_not_a_second_time(s3: S3Server, way: Way,
     assert leftovers(found.folder) == []
     assert locate_checkpoint(location, None, tmp_path, said.append) == found
     assert len(way.ranges) == 2 + 8
+    assert leftovers(found.folder) == []
     assert checkpoint_name(location) == "small"
 
 
@@ -174,6 +175,24 @@ def test_what_does_not_have_its_checksum_is_refused_and_only_that_fetched_again(
     assert len(way.ranges) == 8
 
 
+def test_what_is_damaged_or_was_left_by_a_killed_one_is_replaced(
+    s3: S3Server, way: Way, tmp_path: Path
+) -> None:
+    location = s3.put(FILES)
+    target = fetch_from_s3(location, tmp_path / "model", print)
+    (target / "model.safetensors").write_bytes(b"cut off")
+    (tmp_path / ".model.fetching/old").mkdir(parents=True)
+    (tmp_path / ".model.fetching/old/large").write_bytes(b"x")
+    assert contents(fetch_from_s3(location, target, print)) == FILES
+    assert leftovers(target) == []
+
+
+def test_checksums_in_another_form_are_refused(s3: S3Server, tmp_path: Path) -> None:
+    location = s3.put({**FILES, "SHA256SUMS": b"SHA256 (config.json) = abc\n"})
+    with pytest.raises(CheckpointError, match="SHA256SUMS isn't in sha256sum's form"):
+        fetch_from_s3(location, tmp_path / "model", print)
+
+
 def test_without_a_network_what_was_fetched_is_taken(
     s3: S3Server, way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,7 +202,7 @@ def test_without_a_network_what_was_fetched_is_taken(
     assert fetch_from_s3(location, target, said.append) == target
     assert said == [f"{location} can't be reached: taking what was fetched before"]
     (target / "model.safetensors").write_bytes(b"cut off")
-    with pytest.raises(CheckpointError, match="holds other files"):
+    with pytest.raises(CheckpointError, match="can't be fetched"):
         fetch_from_s3(location, target, print)
     with pytest.raises(CheckpointError, match=r"can't be fetched \(EndpointConnectionError\)"):
         fetch_from_s3(location, tmp_path / "another", print)
