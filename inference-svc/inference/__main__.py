@@ -10,7 +10,7 @@ import sys
 import uvloop
 
 from inference.checkpoint.errors import CheckpointError
-from inference.checkpoint.locate import check_model_id
+from inference.checkpoint.locate import check_adapter, check_model_id
 from inference.logs import set_up_logging
 from inference.server import default_name, serve
 from inference.settings import Settings, SettingsError, read_settings
@@ -21,13 +21,17 @@ def _checked_settings() -> Settings:
 
     Raises:
         SettingsError: bad settings.
-        CheckpointError: a path that leads to no model.
+        CheckpointError: a path that leads to no model, or to no adapter.
     """
     settings = read_settings(sys.argv[1:], os.environ)
     for location in (settings.model_id, *settings.models.values()):
         check_model_id(location)
+    for location in settings.lora_adapters.values():
+        check_adapter(location)
     if (name := default_name(settings)) in settings.models:
         raise SettingsError(f"MODELS must not have the default model's name {name!r}")
+    if taken := sorted(settings.lora_adapters.keys() & {name, *settings.models}):
+        raise SettingsError(f"LORA_ADAPTERS must not have a model's name. Given: {taken[0]!r}")
     return settings
 
 

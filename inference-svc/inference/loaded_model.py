@@ -25,6 +25,11 @@ class LoadedModel:
 
     @property
     def memory_bytes(self) -> int:
-        """Weights and cache."""
+        """Weights, adapters and cache."""
         description = self.engine.description
-        return description.weight_bytes + description.cache_bytes
+        return description.weight_bytes + description.adapter_bytes + description.cache_bytes
+
+    @property
+    def adapters(self) -> frozenset[str]:
+        """The names of the adapters that a request may choose."""
+        return self.engine.description.adapters

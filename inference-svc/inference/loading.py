@@ -39,7 +39,7 @@ class CheckpointLoader:
         from inference.engine.memory import free_memory_bytes
         from inference.engine.options import Machine
 
-        return free_memory_bytes(Machine.of(self._options(None)).device) * 9 // 10
+        return free_memory_bytes(Machine.of(self._options()).device) * 9 // 10
 
     def prepare(self, source: ModelSource, report: Callable[[str], None]) -> Prepared:
         """Find the checkpoint, fetched or converted first where needed, and tell how much memory it needs.
@@ -47,21 +47,25 @@ class CheckpointLoader:
         Raises:
             CheckpointError: the model isn't there, isn't whole, or is of a kind that can't be served.
         """
-        from inference.checkpoint.locate import locate_checkpoint
+        from inference.checkpoint.locate import locate_adapter, locate_checkpoint
         from inference.engine.memory import plan_memory
 
         folder = self.settings.model_cache_dir
         checkpoint = locate_checkpoint(source.location, source.revision, folder, report)
+        adapters = {
+            name: locate_adapter(location, folder, report) for name, location in source.adapters.items()
+        }
+        options = replace(self._options(), adapters=adapters)
         try:
-            plan = plan_memory(checkpoint.folder, self._options(None))
+            plan = plan_memory(checkpoint.folder, options)
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(f"the model in {checkpoint.folder} can't be loaded: {error}") from error
-        options = self._options(plan.cache_tokens)
+        options = replace(options, cache_tokens=plan.cache_tokens or options.cache_tokens)
         return Prepared(
             plan.total_bytes, lambda progress: self._load(source.name, checkpoint, options, progress)
         )
 
-    def _options(self, cache_tokens: int | None) -> EngineOptions:
+    def _options(self) -> EngineOptions:
         settings = self.settings
         return EngineOptions(
             dtype=settings.dtype,
@@ -69,8 +73,9 @@ class CheckpointLoader:
             engine=settings.engine,
             quantize=settings.quantize,
             speculate=settings.speculate,
-            cache_tokens=cache_tokens or settings.max_batch_total_tokens,
+            cache_tokens=settings.max_batch_total_tokens,
             memory_bytes=settings.model_memory_budget,
+            cuda_graphs=settings.cuda_graphs,
         )
 
     def _load(

@@ -82,6 +82,7 @@ class _Memory(Collector):
             if entry.model:
                 description = entry.model.engine.description
                 taken.add_metric((entry.name, "weights"), description.weight_bytes)
+                taken.add_metric((entry.name, "adapters"), description.adapter_bytes)
                 taken.add_metric((entry.name, "cache"), description.cache_bytes)
                 used.add_metric((entry.name,), entry.model.engine.load().cache_used_bytes)
                 in_use.add_metric((entry.name,), entry.in_use)

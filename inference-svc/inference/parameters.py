@@ -22,7 +22,7 @@ from inference.limits import Limits
 class GenerateParameters:
     """What a caller asks for; None where they left the choice to the service.
 
-    `model` is that of the OpenAI routes' requests, which have no field `parameters` beside it.
+    `model` stands beside the field `parameters` on TGI's routes, and may also name an adapter.
     """
 
     best_of: int | None = None
@@ -148,8 +148,21 @@ class GenerateParameters:
         """Refuse what this engine doesn't do, rather than ignore it."""
         if self.watermark:
             raise ValidationError("watermark is not supported")
-        if self.adapter_id is not None:
+
+    def adapter(self, adapters: frozenset[str]) -> str | None:
+        """The one of `adapters` that is asked for, by its id or as if it were a model.
+
+        Raises:
+            ValidationError: there is none of this id.
+        """
+        if self.adapter_id is None:
+            return self.model if self.model in adapters else None
+        if not adapters:
             raise ValidationError("`adapter_id` is not supported: no adapters are loaded")
+        if self.adapter_id not in adapters:
+            known = ", ".join(sorted(adapters))
+            raise ValidationError(f"`adapter_id` must be one of {known}. Given: {self.adapter_id!r}")
+        return self.adapter_id
 
     @property
     def reported_seed(self) -> int | None:

@@ -65,6 +65,9 @@ class ModelPool:
         self._loader = loader
         self._clock = clock
         self._entries = {source.name: Entry(source) for source in sources}
+        self._by_adapter = {
+            adapter: entry for entry in self._entries.values() for adapter in entry.source.adapters
+        }
         self.default = self._entries[sources[0].name]
         self.default.pinned = True
         self.budget_bytes: int | None = None
@@ -84,14 +87,17 @@ class ModelPool:
         return (entry.model for entry in self._entries.values() if entry.model)
 
     def entry(self, name: str | None) -> Entry:
-        """The model that a request means. Where there is only one, every name means it, as in TGI.
+        """The model that a request means; an adapter's name means that of its model.
+
+        Where there is only one model, without adapters, every name means it.
 
         Raises:
-            UnknownModelError: there are several, and none has this name.
+            UnknownModelError: there is a choice, and none has this name.
         """
-        if name in self._entries:
-            return self._entries[name]
-        if len(self._entries) == 1 or name in ANY_MODEL:
+        named = self._entries.get(name or "") or self._by_adapter.get(name or "")
+        if named:
+            return named
+        if name in ANY_MODEL or (len(self._entries) == 1 and not self._by_adapter):
             return self.default
         raise UnknownModelError(f"there is no model {name!r}; GET /v1/models lists those there are")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from inference.load_progress import LoadProgress
@@ -12,11 +13,15 @@ from inference.loaded_model import LoadedModel
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A model that may be loaded: a folder, a .gguf file, or a hub id with its revision."""
+    """A model that may be loaded: a folder, a .gguf file, or a hub id with its revision.
+
+    `adapters` are where its adapters are, by their names; they are loaded with it.
+    """
 
     name: str
     location: str
     revision: str | None = None
+    adapters: Mapping[str, str] = field(default_factory=dict)
 
 
 class ModelState(StrEnum):

@@ -23,7 +23,11 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--default", action="store_true", help="the default model, SmolLM2-135M-Instruct")
     which.add_argument("--gguf", metavar="FILE", help="a GGUF file, converted into DIR")
-    which.add_argument("--model", metavar="ID", help="a hub id, fetched; a folder, checked; or a GGUF file")
+    which.add_argument(
+        "--model",
+        metavar="ID",
+        help="a hub id or s3://bucket/folder; a folder; a GGUF file",
+    )
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--verify", action="store_true", help="also compare every file's checksum")
     return parser

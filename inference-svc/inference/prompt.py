@@ -37,9 +37,11 @@ async def engine_request(
     Without `max_new_tokens` the answer may fill the rest of the window, as in TGI.
 
     Raises:
-        ValidationError: a parameter out of range, an empty text, too many tokens, or no valid grammar.
+        ValidationError: a parameter out of range, an unknown adapter, an empty text, too many tokens, or no
+            valid grammar.
     """
     parameters.check(model.limits)
+    adapter = parameters.adapter(model.adapters)
     if not text:
         raise ValidationError("`inputs` cannot be empty")
     ids = (await tokenize(model.tokenizer, text, add_special_tokens)).ids
@@ -54,6 +56,7 @@ async def engine_request(
         top_n_tokens=parameters.top_n_tokens or 0,
         prefill_logprobs=parameters.decoder_input_details,
         grammar=await _compiled(parameters.grammar, model.grammars),
+        adapter=adapter,
     )
 
 

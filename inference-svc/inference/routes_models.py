@@ -30,6 +30,7 @@ def entry_json(entry: Entry) -> Json:
         description = entry.model.engine.description
         told |= {
             "weight_bytes": description.weight_bytes,
+            "adapter_bytes": description.adapter_bytes,
             "cache_bytes": description.cache_bytes,
             "cache_used_bytes": entry.model.engine.load().cache_used_bytes,
         }

@@ -22,6 +22,8 @@ from inference.openai_answers import (
     finish_reason,
 )
 from inference.openai_requests import ChatRequest, CompletionRequest
+from inference.parameters import GenerateParameters
+from inference.pool_entry import Entry
 from inference.prompt import chat_prompt, chat_requests, engine_request, tokenize
 from inference.routes_tgi import encoding_json
 from inference.serving import Serving
@@ -56,7 +58,7 @@ class OpenAiRoutes:
                 )
                 for asked in await chat_requests(chat, model)
             ]
-            frame = _frame("chat.completion", model)
+            frame = _frame("chat.completion", model, chat.parameters)
             if chat.stream:
                 return await self._stream_chat(request, chat, generations, frame)
             answers = await together(generation.complete() for generation in generations)
@@ -75,7 +77,7 @@ class OpenAiRoutes:
             groups = [
                 await self._generations(model, prompt, completion, arrived_s) for prompt in completion.prompts
             ]
-            frame = _frame("text_completion", model)
+            frame = _frame("text_completion", model, completion.parameters)
             if completion.stream:
                 return await self._stream_completions(request, completion, groups, frame)
             answers = await together(generation.complete() for group in groups for generation in group)
@@ -95,16 +97,19 @@ class OpenAiRoutes:
         return json_answer({"tokenize_response": encoding_json(encoding, text), "templated_text": text})
 
     async def models(self, request: web.Request) -> web.StreamResponse:
-        """Every model that a request may choose, loaded or not; the default one first."""
+        """Every model that a request may choose, loaded or not; the default one first, adapters last."""
         self.serving.model()
-        return json_answer(
-            {"object": "list", "data": [_model(entry.name) for entry in self.serving.pool.entries()]}
-        )
+        entries = list(self.serving.pool.entries())
+        names = [entry.name for entry in entries]
+        adapters = [adapter for entry in entries for adapter in entry.source.adapters]
+        listed = [_model(self.serving.pool.entry(name), name) for name in (*names, *adapters)]
+        return json_answer({"object": "list", "data": listed})
 
     async def one_model(self, request: web.Request) -> web.StreamResponse:
         """The model of this name."""
         self.serving.model()
-        return json_answer(_model(self.serving.pool.entry(request.match_info["name"]).name))
+        name = request.match_info["name"]
+        return json_answer(_model(self.serving.pool.entry(name), name))
 
     async def _generations(
         self, model: LoadedModel, prompt: str, completion: CompletionRequest, arrived_s: float
@@ -155,13 +160,18 @@ class OpenAiRoutes:
         return response
 
 
-def _model(name: str) -> dict[str, str | int]:
-    """OpenAI's `Model`."""
-    return {"id": name, "object": "model", "created": 0, "owned_by": name}
+def _model(entry: Entry, name: str) -> dict[str, str | int]:
+    """OpenAI's `Model`; of an adapter of this `name` with vLLM's `parent`."""
+    told: dict[str, str | int] = {"object": "model", "created": 0, "owned_by": entry.name}
+    if name in entry.source.adapters:
+        return {"id": name, **told, "parent": entry.name}
+    return {"id": entry.name, **told}
 
 
-def _frame(kind: str, model: LoadedModel) -> AnswerFrame:
-    return AnswerFrame(kind, model.name, f"{__version__}-{model.engine.description.engine}")
+def _frame(kind: str, model: LoadedModel, parameters: GenerateParameters) -> AnswerFrame:
+    """An adapter is named as the model that answers."""
+    name = parameters.adapter(model.adapters) or model.name
+    return AnswerFrame(kind, name, f"{__version__}-{model.engine.description.engine}")
 
 
 def _read(generations: list[Generation]) -> Usage:

@@ -2,7 +2,7 @@
 
 Source: TGI 3's OpenAPI document. As documented there, what is wrong with a request before its first token is
 an HTTP status also on `/generate_stream`; what goes wrong later is the stream's last event. Where there are
-several models, a field `model` chooses.
+several models, a field `model` chooses; it may name an adapter too, as `adapter_id` does.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class TgiRoutes:
     async def compat(self, request: web.Request) -> web.StreamResponse:
         """Stream or not by the field `stream`; the prompt comes back too, unless told otherwise."""
         fields = await read_fields(request)
-        parameters = GenerateParameters.of(fields.object("parameters"))
+        parameters = _parameters(fields)
         if parameters.return_full_text is None:
             parameters = replace(parameters, return_full_text=True)
         if fields.flag("stream"):
@@ -127,12 +127,12 @@ class TgiRoutes:
     async def generate(self, request: web.Request) -> web.StreamResponse:
         """The whole answer at once."""
         fields = await read_fields(request)
-        return await self._answer(fields, GenerateParameters.of(fields.object("parameters")), in_list=False)
+        return await self._answer(fields, _parameters(fields), in_list=False)
 
     async def generate_stream(self, request: web.Request) -> web.StreamResponse:
         """One event a token; the last one has the whole text."""
         fields = await read_fields(request)
-        return await self._stream(request, fields, GenerateParameters.of(fields.object("parameters")))
+        return await self._stream(request, fields, _parameters(fields))
 
     async def tokenize(self, request: web.Request) -> web.StreamResponse:
         """The ids of a text, with the characters that each stands for."""
@@ -149,7 +149,7 @@ class TgiRoutes:
         self.serving.metrics.request()
         arrived_s, inputs = self.serving.clock(), _inputs(fields)
         best_of = max(parameters.best_of or 1, 1)
-        async with self.serving.admit(fields.text("model")) as model:
+        async with self.serving.admit(parameters.model) as model:
             draws = [parameters, *(_with_new_seed(parameters) for _ in range(best_of - 1))]
             answers = await together(self._run(model, fields, inputs, draw, arrived_s) for draw in draws)
         best, *rest = sorted(answers, key=lambda answer: answer.mean_logprob, reverse=True)
@@ -181,7 +181,7 @@ class TgiRoutes:
             raise ValidationError("`best_of` != 1 is not supported when streaming tokens")
         if parameters.decoder_input_details:
             raise ValidationError("`decoder_input_details` == true is not supported when streaming tokens")
-        async with self.serving.admit(fields.text("model")) as model:
+        async with self.serving.admit(parameters.model) as model:
             add_special_tokens = fields.flag("add_special_tokens", default=True)
             checked = await engine_request(inputs, parameters, model, add_special_tokens)
             generation = self.serving.generation(model, checked, parameters.stop, arrived_s)
@@ -199,6 +199,10 @@ class TgiRoutes:
                         index += 1
                         await stream.send(_stream_response(index, token, generation, parameters, inputs))
         return response
+
+
+def _parameters(fields: JsonFields) -> GenerateParameters:
+    return replace(GenerateParameters.of(fields.object("parameters")), model=fields.text("model"))
 
 
 def _inputs(fields: JsonFields) -> str:

@@ -55,7 +55,9 @@ def default_name(settings: Settings) -> str:
 
 
 def _pool(settings: Settings) -> ModelPool:
-    default = ModelSource(default_name(settings), settings.model_id, settings.revision)
+    default = ModelSource(
+        default_name(settings), settings.model_id, settings.revision, settings.lora_adapters
+    )
     others = (ModelSource(name, location) for name, location in settings.models.items())
     return ModelPool([default, *others], CheckpointLoader(settings), time.monotonic)
 

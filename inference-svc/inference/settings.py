@@ -25,11 +25,13 @@ class SettingsError(Exception):
 class Settings:
     """What an operator decides. `None` for a token limit means: as much as the model takes.
 
-    `models` has the other models' locations by their names.
+    `models` has the other models' locations by their names, `lora_adapters` those of the default model's
+    adapters.
     """
 
     model_id: str
     models: Mapping[str, str]
+    lora_adapters: Mapping[str, str]
     model_memory_budget: int | None
     served_model_name: str | None
     revision: str | None
@@ -41,6 +43,7 @@ class Settings:
     engine: str
     quantize: str
     speculate: int
+    cuda_graphs: tuple[int, ...]
     max_batch_total_tokens: int | None
     max_input_tokens: int | None
     max_total_tokens: int | None
@@ -67,7 +70,7 @@ class _Option:
 
 
 _OPTIONS = (
-    _Option("MODEL_ID", "", "the model: a folder, a .gguf file, or a Hugging Face hub id"),
+    _Option("MODEL_ID", "", "the model: a folder, a .gguf file, s3://bucket/folder, or a hub id"),
     _Option(
         "SERVED_MODEL_NAME", "", "the name in /v1/models and answers (default: the folder's name or hub id)"
     ),
@@ -76,6 +79,12 @@ _OPTIONS = (
         "",
         "other models that may be loaded: name=location, or a hub id alone, with commas between; "
         "a location is what MODEL_ID may be",
+    ),
+    _Option(
+        "LORA_ADAPTERS",
+        "",
+        "adapters of the default model in PEFT's form: name=location, or a hub id alone, with commas "
+        "between; a hub id may have @revision behind it",
     ),
     _Option(
         "MODEL_MEMORY_BUDGET",
@@ -102,6 +111,11 @@ _OPTIONS = (
         "SPECULATE",
         "8",
         "most tokens of an answer that a step guesses from what came before, where that pays; 0: none",
+    ),
+    _Option(
+        "CUDA_GRAPHS",
+        "0",
+        "numbers of sequences, with commas between, for which decode steps are recorded on a GPU; 0 for none",
     ),
     _Option(
         "MAX_BATCH_TOTAL_TOKENS",
@@ -154,6 +168,19 @@ class _Reader:
 
     def optional_integer(self, variable: str, lowest: int, highest: int) -> int | None:
         return self.integer(variable, lowest, highest) if self.text(variable) else None
+
+    def sizes(self, variable: str, highest: int) -> tuple[int, ...]:
+        """Ascending numbers, with commas between; 0 for none."""
+        parts = [part.strip() for part in self.text(variable).split(",")]
+        if parts == ["0"]:
+            return ()
+        if not all(part.isascii() and part.isdigit() and 0 < int(part) <= highest for part in parts):
+            self.wrong.append(
+                f"{variable} must be 0, or integers from 1 to {highest} with commas between. "
+                f"Given: {self.text(variable)!r}"
+            )
+            return ()
+        return tuple(sorted({int(part) for part in parts}))
 
     def one_of(self, variable: str, choices: Sequence[str]) -> str:
         text = self.text(variable)
@@ -225,8 +252,12 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     reader = _Reader(flags, environment, [])
     longest_input, total = _token_limits(reader)
     settings = Settings(
-        model_id=reader.required("MODEL_ID", "a folder, a .gguf file, or a hub id"),
+        model_id=reader.required("MODEL_ID", "a folder, a .gguf file, s3://bucket/folder, or a hub id"),
         models=reader.named_locations("MODELS"),
+        lora_adapters={
+            name.partition("@")[0]: location
+            for name, location in reader.named_locations("LORA_ADAPTERS").items()
+        },
         model_memory_budget=reader.optional_integer("MODEL_MEMORY_BUDGET", 1, 2**63),
         served_model_name=reader.text("SERVED_MODEL_NAME") or None,
         revision=reader.text("REVISION") or None,
@@ -238,6 +269,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         engine=reader.one_of("ENGINE", ENGINES),
         quantize=reader.one_of("QUANTIZE", QUANTIZE),
         speculate=reader.integer("SPECULATE", 0, 64),
+        cuda_graphs=reader.sizes("CUDA_GRAPHS", 1024),
         max_batch_total_tokens=reader.optional_integer("MAX_BATCH_TOTAL_TOKENS", 64, 2**31),
         max_input_tokens=longest_input,
         max_total_tokens=total,

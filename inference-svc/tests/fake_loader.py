@@ -33,7 +33,11 @@ class FakeLoader:
         """A pool of a default model and the others; its clock counts how often it was asked."""
         self._makers = {default.name: lambda: default, **self.others}
         ticks = iter(range(10**9))
-        sources = [ModelSource(name, "nowhere") for name in self._makers]
+        adapters = dict.fromkeys(sorted(default.adapters), "nowhere")
+        sources = [
+            ModelSource(name, "nowhere", adapters=adapters if name == default.name else {})
+            for name in self._makers
+        ]
         return ModelPool(sources, self, lambda: float(next(ticks)))
 
     def budget_bytes(self) -> int | None:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -48,6 +48,7 @@ def fake_model(
     marks: tuple[str, ...] = (),
     special: bool = False,
     name: str = "fake-model",
+    adapters: tuple[str, ...] = (),
     **behaviour: Any,
 ) -> LoadedModel:
     """A model that answers `answer` to everything."""
@@ -56,6 +57,9 @@ def fake_model(
     assert end_id is not None
     gate = asyncio.Semaphore(0) if gated else None
     engine = FakeEngine(ids_of(tokenizer, answer), end_id, gate, **behaviour)
+    engine.description = replace(
+        engine.description, adapters=frozenset(adapters), adapter_bytes=4 * len(adapters)
+    )
     grammars = GrammarCompiler(tokenizer.to_json(), [end_id])
     chat_template = ChatTemplate(template, {})
     return LoadedModel(name, None, engine, tokenizer, chat_template, limits, grammars)

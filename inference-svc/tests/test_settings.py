@@ -50,6 +50,26 @@ def test_other_models_are_named_or_go_by_their_hub_id() -> None:
     assert read_settings([], MODEL).models == {}
 
 
+def test_adapters_are_named_or_go_by_their_hub_id_without_its_revision() -> None:
+    settings = read_settings([], {**MODEL, "LORA_ADAPTERS": "a=/adapters/a, org/b@v2,c=org/c"})
+    assert settings.lora_adapters == {"a": "/adapters/a", "org/b": "org/b@v2", "c": "org/c"}
+
+
+@pytest.mark.parametrize(
+    ("given", "sizes"), [("", ()), ("0", ()), ("8", (8,)), ("4, 1,2,4", (1, 2, 4)), (" 16,32 ", (16, 32))]
+)
+def test_sizes_of_recorded_steps_are_ascending_and_none_unless_asked_for(
+    given: str, sizes: tuple[int, ...]
+) -> None:
+    assert read_settings([], {**MODEL, "CUDA_GRAPHS": given}).cuda_graphs == sizes
+
+
+@pytest.mark.parametrize("given", ["x", "1,,2", "0,1", "-1", "2000"])
+def test_sizes_that_are_none_are_refused(given: str) -> None:
+    with pytest.raises(SettingsError, match="CUDA_GRAPHS must be 0, or integers from 1 to 1024"):
+        read_settings([], {**MODEL, "CUDA_GRAPHS": given})
+
+
 @pytest.mark.parametrize("given", ["a=", "=/b", "a=/b,a=/c"])
 def test_a_model_without_a_name_or_a_place_is_refused(given: str) -> None:
     with pytest.raises(SettingsError, match="MODELS must be name=location"):

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 from scripts.servers.mongodb import MongoDb
 from scripts.servers.postgresql import PostgreSql
+from scripts.servers.s3 import S3
 from scripts.servers.server import Server
 
 SERVERS: Mapping[str, Server] = {
     "mongodb": MongoDb(),
     "postgresql": PostgreSql(),
+    "s3": S3(),
 }

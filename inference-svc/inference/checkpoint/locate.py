@@ -9,8 +9,10 @@ from pathlib import Path
 from inference.checkpoint.errors import CheckpointError
 from inference.checkpoint.gguf_convert import convert_gguf
 from inference.checkpoint.hub import fetch_from_hub, is_hub_id, link_folder
+from inference.checkpoint.s3 import check_s3_url, fetch_from_s3, is_s3_url, s3_cache_folder, s3_folder_name
 
 _NEEDED = ("config.json", "tokenizer.json")
+_ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 Report = Callable[[str], None]
 
 
@@ -23,6 +25,8 @@ class Checkpoint:
 
 
 def _is_path(model_id: str) -> bool:
+    if is_s3_url(model_id):
+        return False
     return model_id.startswith(("/", ".", "~")) or model_id.endswith(".gguf") or Path(model_id).exists()
 
 
@@ -52,10 +56,13 @@ def check_model_id(model_id: str) -> None:
         CheckpointError: a path that leads nowhere or to something else, or a name that is no hub id.
     """
     path = Path(model_id).expanduser()
-    if not _is_path(model_id):
+    if is_s3_url(model_id):
+        check_s3_url(model_id)
+    elif not _is_path(model_id):
         if not is_hub_id(model_id):
             raise CheckpointError(
-                f"the model {model_id!r} is neither a path that exists nor a Hugging Face hub id"
+                f"the model {model_id!r} is neither a path that exists, nor an s3:// URL, nor a Hugging Face "
+                "hub id"
             )
     elif not path.exists():
         raise CheckpointError(f"the model {model_id} isn't there: give a folder, a .gguf file, or a hub id")
@@ -67,6 +74,8 @@ def check_model_id(model_id: str) -> None:
 
 def checkpoint_name(model_id: str) -> str:
     """What a model is called by where it is: its folder, its file without the ending, or its hub id."""
+    if is_s3_url(model_id):
+        return s3_folder_name(model_id)
     path = Path(model_id).expanduser()
     if not _is_path(model_id):
         return model_id
@@ -81,6 +90,10 @@ def locate_checkpoint(model_id: str, revision: str | None, cache_folder: Path, r
     """
     check_model_id(model_id)
     path = Path(model_id).expanduser()
+    if is_s3_url(model_id):
+        folder = fetch_from_s3(model_id, s3_cache_folder(model_id, cache_folder), report)
+        check_folder(folder)
+        return Checkpoint(folder)
     if not _is_path(model_id):
         folder = fetch_from_hub(model_id, revision, report)
         check_folder(folder)
@@ -90,16 +103,61 @@ def locate_checkpoint(model_id: str, revision: str | None, cache_folder: Path, r
     return Checkpoint(path)
 
 
+def check_adapter(location: str) -> None:
+    """Find out quickly, without the network, whether an adapter can be there.
+
+    Raises:
+        CheckpointError: a folder that isn't there or is no adapter, or a name that is no hub id.
+    """
+    if is_s3_url(location):
+        check_s3_url(location)
+    elif _is_path(location):
+        _check_adapter_folder(Path(location).expanduser())
+    elif not is_hub_id(location.partition("@")[0]):
+        raise CheckpointError(
+            f"the adapter {location!r} is neither a folder that exists, nor an s3:// URL, nor a hub id"
+        )
+
+
+def locate_adapter(location: str, cache_folder: Path, report: Report) -> Path:
+    """The folder of an adapter, fetched first where needed; `@revision` may stand behind a hub id.
+
+    Raises:
+        CheckpointError: it isn't there or can't be used.
+    """
+    check_adapter(location)
+    if _is_path(location):
+        return Path(location).expanduser()
+    if is_s3_url(location):
+        folder = fetch_from_s3(location, s3_cache_folder(location, cache_folder), report)
+    else:
+        hub_id, _, revision = location.partition("@")
+        folder = fetch_from_hub(hub_id, revision or None, report)
+    _check_adapter_folder(folder)
+    return folder
+
+
+def _check_adapter_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise CheckpointError(f"the adapter {folder} isn't there: give a folder or a hub id")
+    if missing := [name for name in _ADAPTER_FILES if not (folder / name).is_file()]:
+        raise CheckpointError(f"the folder {folder} is not an adapter: it has no {', no '.join(missing)}")
+
+
 def place_checkpoint(model_id: str, revision: str | None, target: Path, report: Report) -> Path:
     """Make a checkpoint stand in the folder `target`, unless it does; a folder is left where it is.
 
-    A GGUF file is converted; of a model on the hub, `target` gets links to the files in the hub's cache.
+    A GGUF file is converted, a folder on S3 fetched; of a model on the hub, `target` gets links to the files
+    in the hub's cache.
     Return where the checkpoint stands.
 
     Raises:
         CheckpointError: the model isn't there or can't be used, or the target is taken.
     """
     check_model_id(model_id)
+    if is_s3_url(model_id):
+        check_folder(fetch_from_s3(model_id, target, report))
+        return target
     path = Path(model_id).expanduser()
     if _is_path(model_id):
         return path if path.is_dir() else convert_gguf(path, target, report)

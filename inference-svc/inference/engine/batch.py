@@ -15,6 +15,14 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterRows:
+    """The rows of a step that belong to sequences with one adapter: a run, or their numbers, [rows] int64."""
+
+    adapter: str
+    rows: slice | Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """One step. A sequence's tokens are consecutive; what it has in the cache from before comes first.
 
@@ -26,6 +34,7 @@ class Batch:
         context_lengths: [sequences] int32: tokens with a cache entry after this step.
         block_tables: [sequences, blocks of the longest] int32, padded with 0.
         logit_rows: [rows] int64: the tokens whose logits are wanted.
+        adapters: one for each adapter in the step; the other rows have none.
     """
 
     token_ids: Tensor
@@ -35,11 +44,15 @@ class Batch:
     context_lengths: Tensor
     block_tables: Tensor
     logit_rows: Tensor
+    adapters: tuple[AdapterRows, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What the scheduler and `/info` know of a model. Sizes in bytes are those in memory."""
+    """What the scheduler and `/info` know of a model. Sizes in bytes are those in memory.
+
+    `weight_bytes` are the model's own; its adapters have `adapter_bytes` beside them.
+    """
 
     architecture: str
     layers: int
@@ -50,6 +63,8 @@ class ModelSpec:
     device: torch.device
     weight_bytes: int
     kernels: str
+    adapters: frozenset[str] = frozenset()
+    adapter_bytes: int = 0
 
 
 class KVCache(Protocol):

@@ -76,8 +76,11 @@ class Batcher:
         """Refuse what no step could compute.
 
         Raises:
-            GenerationFailedError: a token outside the vocabulary, or more tokens than the cache has room for.
+            GenerationFailedError: a token outside the vocabulary, an adapter that isn't there, or more tokens
+                than the cache has room for.
         """
+        if request.adapter is not None and request.adapter not in self._model.spec.adapters:
+            raise GenerationFailedError("the model could not compute this request: it has no such adapter")
         if max(request.prompt_ids) >= self._model.spec.vocabulary_tokens:
             raise GenerationFailedError("the model could not compute this request: it doesn't know a token")
         if len(request.prompt_ids) + request.max_new_tokens > self._cache.blocks * self._cache.block_tokens:

@@ -1,7 +1,8 @@
 """The blocks of a paged cache: who holds which, and what may be found again by its tokens.
 
 A full block is remembered by the tokens in it and by the block before it, so that the way from the first
-block to it spells the whole prefix. The tokens themselves are the key: a hit can't be a collision.
+block to it spells the whole prefix. The tokens themselves are the key: a hit can't be a collision. What was
+computed under one adapter begins with another empty prefix than what was computed under another.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class BlockPool:
     _table: list[_Block] = field(init=False)
     _free: OrderedDict[int, None] = field(init=False)
     _known: dict[tuple[Prefix, tuple[int, ...]], int] = field(init=False, default_factory=dict)
+    _begins: dict[str, Prefix] = field(init=False, default_factory=dict)
     _names: count[int] = field(init=False, default_factory=lambda: count(NOTHING + 1))
 
     def __post_init__(self) -> None:
@@ -65,10 +67,13 @@ class BlockPool:
             self._table[index] = _Block(holders=1)
         return taken
 
-    def find(self, tokens: Sequence[int]) -> tuple[list[int], Prefix]:
-        """The remembered blocks with which `tokens` begins, now held once more, and the prefix they spell."""
+    def find(self, tokens: Sequence[int], adapter: str | None = None) -> tuple[list[int], Prefix]:
+        """The remembered blocks with which `tokens` begins, now held once more, and the prefix they spell.
+
+        Only those that were computed under the same `adapter`; where none is found, its empty prefix.
+        """
         found: list[int] = []
-        prefix = NOTHING
+        prefix = NOTHING if adapter is None else self._begins.setdefault(adapter, next(self._names))
         for start in range(0, len(tokens) - self.block_tokens + 1, self.block_tokens):
             index = self._known.get((prefix, tuple(tokens[start : start + self.block_tokens])))
             if index is None:

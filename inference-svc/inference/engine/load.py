@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,8 @@ def load_engine(folder: Path, options: EngineOptions, progress: Progress = lambd
 
     Raises:
         OSError: a file is missing or can't be read.
-        ValueError: the checkpoint is not one of a causal language model that transformers knows.
+        ValueError: the checkpoint is not one of a causal language model that transformers knows, or an
+            adapter isn't one for it.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
     import torch
@@ -43,6 +45,8 @@ def load_engine(folder: Path, options: EngineOptions, progress: Progress = lambd
 
     torch.set_num_threads(options.num_threads or os.cpu_count() or 1)
     machine = Machine.of(options)
+    if options.cuda_graphs:
+        _check_graphs(machine)
     if options.engine == "transformers":
         return _transformers_engine(folder, options, machine)
     try:
@@ -55,15 +59,27 @@ def load_engine(folder: Path, options: EngineOptions, progress: Progress = lambd
     return _batching_engine(model, folder, options, machine.number_format)
 
 
+def _check_graphs(machine: Machine) -> None:
+    if machine.device != "cuda":
+        raise ValueError(f"CUDA_GRAPHS needs a CUDA device; this model is computed on {machine.device}")
+    if find_spec("triton") is None:
+        raise ValueError("CUDA_GRAPHS needs the kernels of the package triton, which isn't installed")
+
+
 def _load_model(folder: Path, options: EngineOptions, machine: Machine, progress: Progress) -> CausalModel:
     """From a GGUF's own blocks where that is possible, else from safetensors."""
+    from inference.engine.lora.peft import read_adapter
     from inference.engine.models import LoadOptions, load_gguf_model, load_model
 
+    adapters = [read_adapter(name, place) for name, place in options.adapters.items()]
     if machine.computes_blocks(folder, options):
-        return load_gguf_model(folder / BLOCKS, LoadOptions(quantization=options.quantize, progress=progress))
+        quantized = LoadOptions(quantization=options.quantize, progress=progress, adapters=adapters)
+        return load_gguf_model(folder / BLOCKS, quantized)
     return load_model(
         folder,
-        LoadOptions(dtype=machine.number_format.dtype, device=machine.device, progress=progress),
+        LoadOptions(
+            dtype=machine.number_format.dtype, device=machine.device, progress=progress, adapters=adapters
+        ),
     )
 
 
@@ -73,6 +89,7 @@ def _batching_engine(
     from inference.engine.batcher import Batcher
     from inference.engine.batching_engine import BatchingEngine
     from inference.engine.blocks import BlockPool
+    from inference.engine.graphs import GraphedModel, cuda_recorder
     from inference.engine.memory import cache_blocks, default_cache_bytes
     from inference.engine.scheduler import Scheduler
     from inference.engine.speculation import Speculation
@@ -83,6 +100,8 @@ def _batching_engine(
     scheduler = Scheduler(BlockPool(blocks, BLOCK_TOKENS), STEP_TOKENS, MOST_RUNNING)
     eos_token_ids = configured_eos_token_ids(folder) | options.eos_token_ids
     cache = model.new_cache(blocks, BLOCK_TOKENS)
+    if options.cuda_graphs:
+        model = GraphedModel(model, cache, options.cuda_graphs, cuda_recorder())
     batcher = Batcher(model, cache, scheduler, eos_token_ids, Speculation(options.speculate))
     batcher.add(GenerationRequest(prompt_ids=(0,), max_new_tokens=2))
     while batcher.step():
@@ -92,10 +111,12 @@ def _batching_engine(
         dtype=f"torch.{number_format.dtype}",
         device=spec.device.type,
         context_tokens=min(spec.context_tokens, blocks * BLOCK_TOKENS),
-        dtype_reason=f"{number_format.reason}; kernels {spec.kernels}",
+        dtype_reason=f"{number_format.reason}; kernels {model.spec.kernels}",
         weight_bytes=spec.weight_bytes,
         cache_bytes=cache.nbytes,
         speculate=options.speculate,
+        adapters=spec.adapters,
+        adapter_bytes=spec.adapter_bytes,
     )
     return BatchingEngine(batcher, description)
 
@@ -111,6 +132,10 @@ def configured_eos_token_ids(folder: Path) -> frozenset[int]:
 
 
 def _transformers_engine(folder: Path, options: EngineOptions, machine: Machine) -> Engine:
+    if options.adapters:
+        raise ValueError("transformers serves this model, and doesn't serve adapters")
+    if options.cuda_graphs:
+        raise ValueError("transformers serves this model, whose steps CUDA_GRAPHS doesn't record")
     import torch
     import transformers
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from inference.checkpoint.gguf_convert import BLOCKS
+from inference.engine.lora.peft import adapter_numbers
 from inference.engine.models.config import UnsupportedArchitecture, read_config
 from inference.engine.models.load import shape_of
 from inference.engine.models.weights import CheckpointWeights
@@ -29,11 +30,12 @@ class MemoryPlan:
     weight_bytes: int
     cache_bytes: int
     cache_tokens: int | None
+    adapter_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:
-        """Weights and cache."""
-        return self.weight_bytes + self.cache_bytes
+        """Weights, adapters and cache."""
+        return self.weight_bytes + self.adapter_bytes + self.cache_bytes
 
 
 def free_memory_bytes(device: str, container: Path = _CONTAINER) -> int:
@@ -99,9 +101,11 @@ def plan_memory(folder: Path, options: EngineOptions) -> MemoryPlan:
         weight_bytes = _blocks_bytes(folder, weights, options.quantize)
     else:
         weight_bytes = _packed_bytes(weights, dtype, machine.device, tied=shape.tied_embeddings)
-    room_bytes = default_cache_bytes(machine.device, options.memory_bytes, weight_bytes)
+    adapter_bytes = sum(map(adapter_numbers, options.adapters.values())) * dtype.itemsize
+    room_bytes = default_cache_bytes(machine.device, options.memory_bytes, weight_bytes + adapter_bytes)
     blocks = cache_blocks(options.cache_tokens, room_bytes, token_bytes, shape.context_tokens)
-    return MemoryPlan(weight_bytes, blocks * BLOCK_TOKENS * token_bytes, blocks * BLOCK_TOKENS)
+    cache_tokens = blocks * BLOCK_TOKENS
+    return MemoryPlan(weight_bytes, cache_tokens * token_bytes, cache_tokens, adapter_bytes)
 
 
 def _plan_of_transformers(weights: CheckpointWeights, dtype: torch.dtype) -> MemoryPlan:

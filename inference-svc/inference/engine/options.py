@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from inference.checkpoint.gguf_convert import BLOCKS
@@ -25,6 +26,8 @@ class EngineOptions:
         cache_tokens: by default what fits into a quarter of the free memory, at most 1 GiB.
         speculate: how many tokens of an answer are guessed in a step at most; 0: none.
         memory_bytes: what all models together may take; the free memory where it isn't said.
+        adapters: folders in PEFT's form, by the names that requests choose.
+        cuda_graphs: for how many sequences decode steps are recorded (`graphs.py`).
     """
 
     dtype: str = "auto"
@@ -35,6 +38,8 @@ class EngineOptions:
     cache_tokens: int | None = None
     memory_bytes: int | None = None
     speculate: int = SPECULATE
+    adapters: Mapping[str, Path] = field(default_factory=dict)
+    cuda_graphs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,10 @@ class Grammar(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A checked request: the prompt and the new tokens together fit into the engine's context."""
+    """A checked request: the prompt and the new tokens together fit into the engine's context.
+
+    `adapter` is one of the engine's, or None for the model as it is.
+    """
 
     prompt_ids: tuple[int, ...]
     max_new_tokens: int
@@ -80,6 +83,7 @@ class GenerationRequest:
     top_n_tokens: int = 0
     prefill_logprobs: bool = False
     grammar: Grammar | None = None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,7 @@ class EngineDescription:
 
     `cache_bytes` are those of all blocks, in use or not; 0 where the engine has no cache of its own.
     `speculate`: how many tokens of an answer are guessed in a step at most.
+    `adapters` are the names that requests may choose, whose matrices take `adapter_bytes`.
     """
 
     engine: str
@@ -140,6 +145,8 @@ class EngineDescription:
     weight_bytes: int = 0
     cache_bytes: int = 0
     speculate: int = 0
+    adapters: frozenset[str] = frozenset()
+    adapter_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,9 +135,10 @@ class Scheduler:
         """Let one in the queue run if its tokens and one more fit beside those that run; None: it waits."""
         # The last token is always computed: its logits are wanted.
         reusable = [] if sequence.request.prefill_logprobs else sequence.tokens[:-1]
-        blocks, prefix = self.pool.find(reusable)
+        blocks, prefix = self.pool.find(reusable, sequence.request.adapter)
         next_block = reusable[: (len(blocks) + 1) * self.pool.block_tokens]
-        if len(next_block) > len(blocks) * self.pool.block_tokens and self._is_coming(next_block):
+        is_longer = len(next_block) > len(blocks) * self.pool.block_tokens
+        if is_longer and self._is_coming(next_block, sequence.request.adapter):
             self.pool.release(blocks)
             return None
         if self.pool.blocks_for(len(sequence.tokens) + 1) - len(blocks) > self.pool.free and self.running:
@@ -151,12 +152,12 @@ class Scheduler:
             sequence.cached = sequence.computed
         return True
 
-    def _is_coming(self, tokens: list[int]) -> bool:
+    def _is_coming(self, tokens: list[int], adapter: str | None) -> bool:
         """Whether one that runs is about to remember exactly these full blocks."""
         return len(tokens) % self.pool.block_tokens == 0 and any(
             sequence.computed < len(tokens) and sequence.tokens[: len(tokens)] == tokens
             for sequence in self.running
-            if sequence.missing > 1
+            if sequence.missing > 1 and sequence.request.adapter == adapter
         )
 
     def _release(self, sequence: Sequence) -> None:

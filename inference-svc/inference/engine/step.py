@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Items
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 import torch
 
-from inference.engine.batch import Batch
+from inference.engine.batch import AdapterRows, Batch
 from inference.engine.scheduler import Chunk
 
 _Span = tuple[list[int], int, list[int]]
@@ -30,9 +30,11 @@ def batch_of(chunks: Items[Chunk], block_tokens: int, device: torch.device) -> B
     for table, (blocks, _, _) in zip(tables, spans, strict=True):
         table[: len(blocks)] = blocks
     slots = tables[np.repeat(np.arange(len(spans)), lengths), positions // block_tokens].astype(np.int64)
-    ends = accumulate(chunk.tokens + len(chunk.drafts) for chunk in chunks)
+    ends = [0, *accumulate(chunk.tokens + len(chunk.drafts) for chunk in chunks)]
     rows = [
-        row for chunk, end in zip(chunks, ends, strict=True) for row in range(end - wanted_rows(chunk), end)
+        row
+        for chunk, end in zip(chunks, ends[1:], strict=True)
+        for row in range(end - wanted_rows(chunk), end)
     ]
     return Batch(
         token_ids=torch.tensor([token for _, _, tokens in spans for token in tokens], device=device),
@@ -42,6 +44,7 @@ def batch_of(chunks: Items[Chunk], block_tokens: int, device: torch.device) -> B
         context_lengths=torch.from_numpy((first + lengths).astype(np.int32)).to(device),
         block_tables=torch.from_numpy(tables).to(device),
         logit_rows=torch.tensor(rows, dtype=torch.int64, device=device),
+        adapters=adapter_rows([chunk.sequence.request.adapter for chunk in chunks], ends, device),
     )
 
 
@@ -56,6 +59,23 @@ def _spans(chunk: Chunk) -> list[_Span]:
     if not chunk.drafts:
         return [(sequence.blocks, first, tokens)]
     return [(sequence.blocks, first + i, [token]) for i, token in enumerate((*tokens, *chunk.drafts))]
+
+
+def adapter_rows(
+    adapters: Items[str | None], starts: Items[int], device: torch.device
+) -> tuple[AdapterRows, ...]:
+    """The rows of each adapter in a step whose sequences begin at `starts`, with the end behind them."""
+    rows: dict[str, list[int]] = {}
+    for adapter, (start, end) in zip(adapters, pairwise(starts), strict=True):
+        if adapter is not None:
+            rows.setdefault(adapter, []).extend(range(start, end))
+    return tuple(AdapterRows(adapter, _place(own, device)) for adapter, own in rows.items())
+
+
+def _place(rows: list[int], device: torch.device) -> slice | torch.Tensor:
+    if rows[-1] - rows[0] == len(rows) - 1:
+        return slice(rows[0], rows[-1] + 1)
+    return torch.tensor(rows, device=device)
 
 
 def wanted_rows(chunk: Chunk) -> int:

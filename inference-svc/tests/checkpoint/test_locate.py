@@ -2,11 +2,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 
 from inference.checkpoint import hub
 from inference.checkpoint.errors import CheckpointError
-from inference.checkpoint.locate import check_model_id, checkpoint_name, locate_checkpoint, place_checkpoint
+from inference.checkpoint.locate import (
+    check_adapter,
+    check_model_id,
+    checkpoint_name,
+    locate_adapter,
+    locate_checkpoint,
+    place_checkpoint,
+)
 from tests.checkpoint.gguf_file import write_gguf
 
 
@@ -53,7 +61,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model_id", ["two words", "a/b/c", "-x/y", "http://x/y"])
 def test_what_is_neither_path_nor_hub_id_is_refused(model_id: str) -> None:
-    with pytest.raises(CheckpointError, match="neither a path that exists nor a Hugging Face hub id"):
+    with pytest.raises(CheckpointError, match="nor an s3:// URL, nor a Hugging Face hub id"):
         check_model_id(model_id)
 
 
@@ -96,3 +104,34 @@ def test_a_folder_and_a_gguf_file_can_be_placed_too(tmp_path: Path) -> None:
     placed = place_checkpoint(str(tmp_path / "small.gguf"), None, tmp_path / "placed", print)
     assert placed == tmp_path / "placed"
     assert (placed / "model.safetensors").is_file()
+
+
+def test_an_adapter_s_folder_is_told_with_what_it_lacks(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "adapter", "adapter_config.json", "adapter_model.bin")
+    with pytest.raises(CheckpointError, match=r"is not an adapter: it has no adapter_model\.safetensors"):
+        check_adapter(str(folder))
+    with pytest.raises(CheckpointError, match="isn't there: give a folder"):
+        check_adapter(str(tmp_path / "absent"))
+    with pytest.raises(CheckpointError, match="neither a folder that exists, nor an s3:// URL, nor a hub id"):
+        check_adapter("no such thing")
+
+
+def test_an_adapter_is_used_where_it_stands(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "adapter", "adapter_config.json", "adapter_model.safetensors")
+    assert locate_adapter(str(folder), tmp_path, print) == folder
+
+
+def test_an_adapter_on_the_hub_is_fetched_in_its_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_with(tmp_path / "abc", "adapter_config.json", "adapter_model.safetensors")
+    asked: list[tuple[str, str | None]] = []
+
+    def snapshot(hub_id: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.append((hub_id, revision))
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    assert locate_adapter("org/adapter@v2", tmp_path, print) == folder
+    assert locate_adapter("org/adapter", tmp_path, print) == folder
+    assert asked == [("org/adapter", "v2"), ("org/adapter", None)]

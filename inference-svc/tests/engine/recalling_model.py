@@ -12,11 +12,12 @@ from inference.engine.batch import Batch, KVCache, ModelSpec
 
 VOCABULARY = 50
 END = 7
+ADAPTERS = ("a", "b")
 
 
 @dataclass
 class TokenCache:
-    """What each slot was given; -1 where nothing was written yet."""
+    """What each slot was given, as token and adapter in one number; -1 where nothing was written yet."""
 
     blocks: int
     block_tokens: int
@@ -32,7 +33,16 @@ class RecallingModel:
         self.period: int | None = None
         self.steps: list[int] = []
         self.spec = ModelSpec(
-            "Recalling", 1, 8, VOCABULARY, 1000, torch.float32, torch.device("cpu"), 0, "none"
+            "Recalling",
+            1,
+            8,
+            VOCABULARY,
+            1000,
+            torch.float32,
+            torch.device("cpu"),
+            0,
+            "none",
+            frozenset(ADAPTERS),
         )
 
     def new_cache(self, blocks: int, block_tokens: int) -> TokenCache:
@@ -43,14 +53,19 @@ class RecallingModel:
         if self.poison in batch.token_ids.tolist():
             raise RuntimeError("poisoned")
         self.steps.append(len(batch.token_ids))
-        cache.slots[batch.slots] = batch.token_ids
+        adapters = torch.zeros_like(batch.token_ids)
+        for own in batch.adapters:
+            adapters[own.rows] = 1 + ADAPTERS.index(own.adapter)
+        cache.slots[batch.slots] = batch.token_ids + VOCABULARY * adapters
         starts = batch.query_starts.tolist()
         rows = torch.zeros(len(batch.token_ids), VOCABULARY)
         for sequence, (start, end) in enumerate(itertools.pairwise(starts)):
             length = int(batch.context_lengths[sequence])
             places = torch.arange(length)
             blocks = batch.block_tables[sequence][places // cache.block_tokens].long()
-            context = cache.slots[blocks * cache.block_tokens + places % cache.block_tokens].tolist()
+            entries = cache.slots[blocks * cache.block_tokens + places % cache.block_tokens]
+            assert set((entries // VOCABULARY).tolist()) == set(adapters[start:end].tolist())
+            context = (entries % VOCABULARY).tolist()
             assert batch.positions[start:end].tolist() == list(range(length - (end - start), length))
             for row in range(start, end):
                 seen = context[: length - (end - 1 - row)]

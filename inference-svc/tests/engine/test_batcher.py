@@ -16,7 +16,14 @@ from inference.engine.port import GenerationRequest, Prefilled, Sampling, Schedu
 from inference.engine.scheduler import Scheduler
 from inference.engine.speculation import Speculation
 from inference.errors import GenerationFailedError
-from tests.engine.recalling_model import END, VOCABULARY, RecallingModel, answer, following
+from tests.engine.recalling_model import (
+    ADAPTERS,
+    END,
+    VOCABULARY,
+    RecallingModel,
+    answer,
+    following,
+)
 
 SIZE = 4
 PROMPTS = st.lists(st.integers(0, 2), min_size=1, max_size=30)
@@ -77,17 +84,24 @@ class Medium(Speculation):
 
 @settings(deadline=None, max_examples=200)
 @given(
-    st.lists(st.tuples(PROMPTS, st.integers(1, 17), st.integers(0, 6)), min_size=1, max_size=12),
+    st.lists(
+        st.tuples(PROMPTS, st.integers(1, 17), st.integers(0, 6), st.sampled_from([None, *ADAPTERS])),
+        min_size=1,
+        max_size=12,
+    ),
     st.integers(1, 9),
 )
 def test_answers_are_those_of_each_request_alone_and_every_block_comes_back(
-    story: list[tuple[list[int], int, int]], step_tokens: int
+    story: list[tuple[list[int], int, int, str | None]], step_tokens: int
 ) -> None:
-    """With prefixes in common, too few blocks for all, and some that are given up on the way."""
+    """With prefixes in common, too few blocks for all, some that are given up on the way, and adapters.
+
+    The model sees to it that a sequence reads nothing that was computed under another adapter than its own.
+    """
     engine = Engine(step_tokens=step_tokens)
     kept: list[tuple[Generation, list[int]]] = []
-    for prompt, most, steps in story:
-        generation = engine.batcher.add(GenerationRequest(tuple(prompt), most))
+    for prompt, most, steps, adapter in story:
+        generation = engine.batcher.add(GenerationRequest(tuple(prompt), most, adapter=adapter))
         for _ in range(steps):
             engine.step()
         if steps == 1:
@@ -268,6 +282,19 @@ def test_siblings_that_come_together_compute_their_prompt_once() -> None:
     tails = 3 * SIZE  # of each that waited, the last block: the last token's logits are wanted
     decoded = 4 * (len(expected) - 1)
     assert sum(engine.model.steps) == len(prompt) + tails + decoded
+
+
+def test_one_with_another_adapter_does_not_wait_for_blocks_that_it_could_not_use() -> None:
+    engine = Engine(blocks=200, step_tokens=48)
+    first = engine.batcher.add(GenerationRequest((1,) * 40, 1, adapter="a"))
+    second = engine.batcher.add(GenerationRequest((1,) * 40, 1, adapter="b"))
+    sibling = engine.batcher.add(GenerationRequest((1,) * 40, 1, adapter="a"))
+    engine.step()
+    assert engine.scheduler.running == [second.sequence]  # the first is done, its sibling waited
+    assert engine.tokens(first) == answer([1] * 40, 1)
+    engine.run()
+    assert engine.tokens(second) == engine.tokens(sibling) == answer([1] * 40, 1)
+    assert (second.sequence.cached, sibling.sequence.cached) == (0, 36)
 
 
 def test_one_that_waits_for_anothers_blocks_holds_nobody_up_and_goes_on_where_that_one_leaves() -> None:

@@ -31,6 +31,20 @@ def test_the_same_tokens_behind_another_prefix_are_not_found() -> None:
     assert pool.find((9, 9, 9, 9, 5, 6, 7, 8))[0] == []
 
 
+def test_what_was_computed_under_one_adapter_is_found_under_no_other() -> None:
+    pool = BlockPool(8, SIZE)
+    pool.take(4)
+    tokens = (1, 2, 3, 4, 5, 6, 7, 8)
+    for first, adapter in ((0, None), (2, "a")):
+        found, prefix = pool.find(tokens, adapter)
+        assert found == []
+        prefix = pool.remember(first, prefix, tokens[:4])
+        pool.remember(first + 1, prefix, tokens[4:])
+    assert pool.find(tokens)[0] == [0, 1]
+    assert pool.find(tokens, "a")[0] == [2, 3]
+    assert pool.find(tokens, "b")[0] == []
+
+
 def test_what_is_free_is_remembered_until_its_block_is_given_out() -> None:
     pool = BlockPool(2, SIZE)
     blocks = pool.take(1)

@@ -123,11 +123,11 @@ def test_a_process_that_has_the_id_by_now_is_let_alone(small: Small, tmp_path: P
     file.write_text(mine)
 
 
-@pytest.mark.parametrize("name", ["postgresql", "mongodb"])
-def test_what_a_real_server_keeps_is_there_after_a_restart(name: str) -> None:
+@pytest.mark.parametrize(("name", "path"), [("postgresql", "/hadal"), ("mongodb", "/hadal"), ("s3", "")])
+def test_what_a_real_server_keeps_is_there_after_a_restart(name: str, path: str) -> None:
     with running(name) as server:
         url = server.url
-        assert "127.0.0.1" in url and url.endswith("/hadal")
+        assert f"127.0.0.1:{server.port}{path}" in url and url.endswith(f":{server.port}{path}")
         server.stop()
         assert status(name, server.folder) is None
         server.start()

@@ -102,7 +102,12 @@ class Experts:
         experts, weights = self.router(rows)
         order = experts.flatten().argsort(stable=True)
         tokens = order // experts.shape[1]
-        made = self.routed(rows[tokens], experts.flatten().bincount(minlength=self.router.shape.routed))
+        made = self.routed(rows[tokens], self._counts(experts.flatten()))
         made = made * weights.flatten()[order, None]
         output = torch.zeros_like(rows).index_add_(0, tokens, made.to(rows.dtype))
         return output if self.shared is None else output.add_(self.shared(rows))
+
+    def _counts(self, experts: Tensor) -> Tensor:
+        """How often each expert was chosen; unlike `bincount` nothing is read by the host."""
+        counts = experts.new_zeros(self.router.shape.routed)
+        return counts.scatter_add_(0, experts, torch.ones_like(experts))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 
 from inference.engine.batch import Batch, KVCache, ModelSpec
+from inference.engine.lora.linear import StepAdapters
+from inference.engine.lora.peft import PeftAdapter
+from inference.engine.lora.source import AdaptedSource
 from inference.engine.models.cache import PagedCache
 from inference.engine.models.config import (
     DenseShape,
@@ -65,6 +68,7 @@ class LoadOptions:
         kernels: of the steps beside the products (`operators.choice`); `auto` chooses by the machine.
         quantization: of a GGUF file's blocks, one of `quantization.packing.MODES`.
         progress: told the bytes of weights in memory, again and again.
+        adapters: that requests may choose.
     """
 
     dtype: str = "float32"
@@ -73,14 +77,16 @@ class LoadOptions:
     kernels: str = "auto"
     quantization: str = "auto"
     progress: Progress = ignore_progress
+    adapters: Sequence[PeftAdapter] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedNetwork:
-    """`CausalModel` around a network."""
+    """`CausalModel` around a network. `adapters` is what its products ask for their rows' adapters."""
 
     spec: ModelSpec
     network: Network
+    adapters: StepAdapters = field(default_factory=StepAdapters)
 
     def new_cache(self, blocks: int, block_tokens: int) -> PagedCache:
         """An empty cache.
@@ -100,6 +106,7 @@ class LoadedNetwork:
         """
         if not isinstance(cache, PagedCache):
             raise TypeError(f"a {type(cache).__name__} is no cache made by this model's new_cache")
+        self.adapters.rows = batch.adapters
         return self.network.forward(batch, cache)
 
 
@@ -117,10 +124,10 @@ def load_model(folder: Path, options: LoadOptions) -> LoadedNetwork:
     dtype, device = getattr(torch, options.dtype), torch.device(options.device)
     packing = choose_packing(dtype, device, options.packing)
     kernels, why = choose_kernels(options.kernels, dtype, device, cpu_instructions())
-    source = CheckpointSource(
-        CheckpointWeights(folder), packing.pack, dtype, device, kernels, options.progress
-    )
+    base = CheckpointSource(CheckpointWeights(folder), packing.pack, dtype, device, kernels, options.progress)
+    source = AdaptedSource(base, options.adapters, StepAdapters(), dtype, device)
     network = _network(source, shape, device)
+    source.check_all_taken()
     return LoadedNetwork(
         ModelSpec(
             architecture=name,
@@ -132,8 +139,11 @@ def load_model(folder: Path, options: LoadOptions) -> LoadedNetwork:
             device=device,
             weight_bytes=source.nbytes,
             kernels=f"{kernels.name} ({why}), weights {packing.name} ({packing.reason})",
+            adapters=frozenset(adapter.name for adapter in options.adapters),
+            adapter_bytes=source.adapter_bytes,
         ),
         network,
+        source.step,
     )
 
 

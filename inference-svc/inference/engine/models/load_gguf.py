@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 
 from inference.engine.batch import ModelSpec
+from inference.engine.lora.linear import StepAdapters
+from inference.engine.lora.source import AdaptedSource
 from inference.engine.models.config import dense_shape
 from inference.engine.models.dense import DenseDecoder
 from inference.engine.models.load import LoadedNetwork, LoadOptions
@@ -30,10 +32,12 @@ def load_gguf_model(path: Path, options: LoadOptions) -> LoadedNetwork:
     plain = choose_packing(torch.float32, device, options.packing)
     kernels, why = choose_kernels(options.kernels, torch.float32, device, cpu_instructions())
     packing = BlockPacking(plain, kernels, options.quantization)
-    source = GgufSource.open(path, packing, options.progress)
-    config = source.config()
+    base = GgufSource.open(path, packing, options.progress)
+    source = AdaptedSource(base, options.adapters, StepAdapters(), torch.float32, device)
+    config = base.config()
     shape = dense_shape(config, query_key_norm=config["model_type"] == "qwen3")
     network = DenseDecoder.load(source, shape, device)
+    source.check_all_taken()
     return LoadedNetwork(
         ModelSpec(
             architecture=config["architectures"][0],
@@ -45,6 +49,9 @@ def load_gguf_model(path: Path, options: LoadOptions) -> LoadedNetwork:
             device=device,
             weight_bytes=source.nbytes,
             kernels=f"{kernels.name} ({why}); blocks {packing}; other weights {plain.name} ({plain.reason})",
+            adapters=frozenset(adapter.name for adapter in options.adapters),
+            adapter_bytes=source.adapter_bytes,
         ),
         network,
+        source.step,
     )

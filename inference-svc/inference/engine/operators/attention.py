@@ -165,7 +165,13 @@ DecodesOf = Callable[[Sequence[int], Tensor, Tensor], list[Group]]
 
 
 def plan_attention(batch: Batch, block_tokens: int, decodes_of: DecodesOf) -> AttentionPlan:
-    """Work out how this step's sequences attend; reads the batch's small tensors on the host."""
+    """Work out how this step's sequences attend; reads the batch's small tensors on the host.
+
+    That each sequence has one query is seen from the shapes: then only `decodes_of` may read.
+    """
+    if len(batch.token_ids) == len(batch.context_lengths):
+        every = range(len(batch.token_ids))
+        return AttentionPlan(tuple(decodes_of(every, batch.block_tables, batch.context_lengths)))
     starts: list[int] = batch.query_starts.tolist()
     counts = [end - start for start, end in pairwise(starts)]
     single = [i for i, count in enumerate(counts) if count == 1]

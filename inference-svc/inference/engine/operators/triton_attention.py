@@ -92,12 +92,12 @@ class PagedDecodes:
     """A group of an `AttentionPlan`: sequences with one query each.
 
     Attributes:
-        rows: [sequences] int64, the queries' places in the batch.
+        rows: the queries' places in the batch, [sequences] int64, or where they are consecutive the run.
         tables: [sequences, blocks] int32.
         lengths: [sequences] int32.
     """
 
-    rows: Tensor
+    rows: Tensor | slice
     tables: Tensor
     lengths: Tensor
 
@@ -137,6 +137,7 @@ def _tile(size: int) -> int:
 
 def paged_decodes(rows: Sequence[int], tables: Tensor, lengths: Tensor) -> PagedDecodes:
     """The group of the sequences whose tables and lengths these are, with queries at `rows`."""
-    return PagedDecodes(
-        torch.tensor(list(rows), device=tables.device), tables.contiguous(), lengths.contiguous()
-    )
+    first, last = rows[0], rows[-1]
+    is_run = last - first == len(rows) - 1
+    place = slice(first, last + 1) if is_run else torch.tensor(list(rows), device=tables.device)
+    return PagedDecodes(place, tables.contiguous(), lengths.contiguous())

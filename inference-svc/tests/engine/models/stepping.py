@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from inference.engine.batch import Batch, CausalModel, KVCache
+from inference.engine.step import adapter_rows
 
 BLOCK_TOKENS = 16
 
@@ -25,8 +26,17 @@ class Stepper:
         self._tables: dict[str, list[int]] = {}
         self._lengths: dict[str, int] = {}
 
-    def step(self, more: Mapping[str, Sequence[int]], *, every_row: bool = False) -> Tensor:
-        """Logits [sequences, vocabulary], or of every token given; sequences in the order of `more`."""
+    def step(
+        self,
+        more: Mapping[str, Sequence[int]],
+        *,
+        every_row: bool = False,
+        adapters: Mapping[str, str] | None = None,
+    ) -> Tensor:
+        """Logits [sequences, vocabulary], or of every token given; sequences in the order of `more`.
+
+        Those named in `adapters` have one.
+        """
         positions: list[int] = []
         slots: list[int] = []
         starts = [0]
@@ -54,5 +64,6 @@ class Stepper:
                 [table + [0] * (widest - len(table)) for table in tables], dtype=torch.int32, device=device
             ),
             logit_rows=torch.arange(starts[-1]) if every_row else torch.tensor(starts[1:], device=device) - 1,
+            adapters=adapter_rows([(adapters or {}).get(name) for name in more], starts, device),
         )
         return self.model.forward(batch, self.cache)
