@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
 from inference.engine.batch import Batch
-from inference.engine.operators.attention import PagedLayer, plan_attention
+from inference.engine.operators.attention import PagedLayer
 from inference.engine.operators.kernels import Kernels
 
 BLOCK_TOKENS = 4
@@ -83,8 +82,7 @@ def test_each_query_attends_to_its_own_past(
         else PagedLayer(torch.randn(2 * KV_HEADS, 10, BLOCK_TOKENS, DIM).to(dtype), KV_HEADS, DIM)
     )
     queries = torch.randn(len(batch.token_ids), HEADS, DIM).to(dtype)
-    decodes = partial(kernels.decodes, block_tokens=BLOCK_TOKENS, kv_heads=kv_heads, dtype=dtype)
-    plan = plan_attention(batch, BLOCK_TOKENS, decodes)
+    plan = kernels.plan(batch, block_tokens=BLOCK_TOKENS, kv_heads=kv_heads, dtype=dtype)
     exact = PagedLayer(layer.entries.float(), kv_heads, layer.value_dim)
     right = one_by_one(queries.float(), exact, batch)
     torch.testing.assert_close(plan(queries, layer, SCALE).float(), right, rtol=tolerance, atol=tolerance)

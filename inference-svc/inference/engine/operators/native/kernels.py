@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inference.engine.operators.attention import Group, PagedLayer
+from inference.engine.batch import Batch
+from inference.engine.operators.attention import AttentionPlan, Group, PagedLayer
 from inference.engine.operators.kernels import TorchKernels
 from inference.engine.operators.native.build import NativeUnavailable, load_native
 from inference.engine.operators.rotation import Rotation
@@ -28,6 +29,8 @@ _SIGNATURES = {
     "hadal_paged_decode": (_I, _P, _P, _P, _P, _P, *[_I] * 8, _L, _L, _F),
     "hadal_block_linear": (_I, _P, _P, _P, _I, _I, _I),
 }
+_WIDE_SIGNATURES = {"hadal_attend": (*[_P] * 6, *[_I] * 8, _L, _L, _F)}
+"""Of what only a library for AVX-512 has."""
 
 
 def native_kernels(instructions: frozenset[str]) -> NativeKernels:
@@ -37,10 +40,11 @@ def native_kernels(instructions: frozenset[str]) -> NativeKernels:
         NativeUnavailable: they can't be built here, or don't compute what they should.
     """
     library = load_native(instructions)
-    for name, arguments in _SIGNATURES.items():
+    wide = hasattr(library, "hadal_attend")
+    for name, arguments in (_SIGNATURES | _WIDE_SIGNATURES if wide else _SIGNATURES).items():
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, None
-    kernels = NativeKernels(library)
+    kernels = NativeKernels(library, wide)
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 2e-2)):
         rows, weight = (
             torch.linspace(-3, 3, 192, dtype=dtype).view(2, 96),
@@ -63,9 +67,15 @@ def _format(first: Tensor, *others: Tensor) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class NativeKernels(TorchKernels):
-    """C++ for float32 and bfloat16; plain torch for the rest."""
+    """C++ for float32 and bfloat16; plain torch for the rest.
+
+    Attributes:
+        library: as it was built for this processor.
+        wide: with what needs AVX-512's instructions for bfloat16.
+    """
 
     library: Any
+    wide: bool
     name = "native"
 
     def rms_norm(self, rows: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -122,6 +132,16 @@ class NativeKernels(TorchKernels):
             layer.slots,
         )
 
+    def plan(self, batch: Batch, *, block_tokens: int, kv_heads: int, dtype: torch.dtype) -> AttentionPlan:
+        """Everything in one call where the processor has the instructions; else the decodes."""
+        if dtype != torch.bfloat16 or not self.wide:
+            return TorchKernels.plan(self, batch, block_tokens=block_tokens, kv_heads=kv_heads, dtype=dtype)
+        whole = (
+            tensor.to(torch.int32).contiguous()
+            for tensor in (batch.query_starts, batch.block_tables, batch.context_lengths)
+        )
+        return AttentionPlan((NativeAttention(self.library, *whole),))
+
     def decodes(
         self,
         rows: Sequence[int],
@@ -169,6 +189,45 @@ class NativeDecodes:
             self.lengths.data_ptr(),
             output.data_ptr(),
             count,
+            heads,
+            layer.kv_heads,
+            0 if shared else layer.kv_heads,
+            dim,
+            layer.value_dim,
+            self.tables.shape[1],
+            layer.entries.shape[2],
+            queries.stride(0),
+            layer.slots,
+            scale,
+        )
+        return output
+
+
+@dataclass(frozen=True, slots=True)
+class NativeAttention:
+    """A whole step as one group of an `AttentionPlan`, in bfloat16; starts, tables and lengths int32."""
+
+    library: Any
+    starts: Tensor
+    tables: Tensor
+    lengths: Tensor
+    rows = slice(None)
+
+    def attend(self, queries: Tensor, layer: PagedLayer, scale: float) -> Tensor:
+        """[tokens, heads, value_dim] for queries of [tokens, heads, dim]."""
+        count, heads, dim = queries.shape
+        if queries.stride()[1:] != (dim, 1):
+            queries = queries.contiguous()
+        output = queries.new_empty(count, heads, layer.value_dim)
+        shared = len(layer.entries) == layer.kv_heads
+        self.library.hadal_attend(
+            queries.data_ptr(),
+            layer.entries.data_ptr(),
+            self.starts.data_ptr(),
+            self.tables.data_ptr(),
+            self.lengths.data_ptr(),
+            output.data_ptr(),
+            len(self.lengths),
             heads,
             layer.kv_heads,
             0 if shared else layer.kv_heads,

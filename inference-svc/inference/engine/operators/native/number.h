@@ -1,4 +1,5 @@
-// The number formats of rows: float, and bfloat16, which is the upper half of one.
+// The number formats of rows: float, and bfloat16, which is the upper half of one. Steps widen what they read to
+// float, compute, and narrow it at last.
 #pragma once
 
 #include <cstdint>
@@ -6,18 +7,21 @@
 
 struct BFloat16 {
     uint16_t bits;
-
-    BFloat16() = default;
-    // To the nearest, of two equally near ones to the even one.
-    BFloat16(float value) {
-        uint32_t whole;
-        std::memcpy(&whole, &value, sizeof whole);
-        bits = static_cast<uint16_t>((whole + 0x7fff + ((whole >> 16) & 1)) >> 16);
-    }
-    operator float() const {
-        const uint32_t whole = static_cast<uint32_t>(bits) << 16;
-        float value;
-        std::memcpy(&value, &whole, sizeof value);
-        return value;
-    }
 };
+
+using Bits = uint32_t __attribute__((may_alias));
+
+inline void widen(const float* from, float* to, int size) { std::memcpy(to, from, sizeof(float) * size); }
+
+inline void widen(const BFloat16* from, float* to, int size) {
+    auto* bits = reinterpret_cast<Bits*>(to);
+    for (int i = 0; i < size; ++i) bits[i] = static_cast<uint32_t>(from[i].bits) << 16;
+}
+
+inline void narrow(const float* from, float* to, int size) { std::memcpy(to, from, sizeof(float) * size); }
+
+// To the nearest, of two equally near ones to the even one.
+inline void narrow(const float* from, BFloat16* to, int size) {
+    const auto* bits = reinterpret_cast<const Bits*>(from);
+    for (int i = 0; i < size; ++i) to[i].bits = static_cast<uint16_t>((bits[i] + 0x7fff + ((bits[i] >> 16) & 1)) >> 16);
+}

@@ -14,18 +14,29 @@ namespace {
 
 constexpr int kRowsWorthThreads = 32;  // fewer are done before a second thread has woken
 
+constexpr int kPart = 256;  // numbers that are widened at once
+
+// Room for `size` floats, this thread's own until it asks again.
+float* scratch(size_t size) {
+    thread_local std::vector<float> room;
+    if (room.size() < size) room.resize(size);
+    return room.data();
+}
+
 template <class Number>
 void rms_norm(const Number* x, int64_t stride, const Number* weight, Number* y, int rows, int size, float eps) {
 #pragma omp parallel for schedule(static) if (rows >= kRowsWorthThreads)
     for (int row = 0; row < rows; ++row) {
-        const Number* in = x + row * stride;
-        Number* out = y + static_cast<size_t>(row) * size;
+        float* values = scratch(2 * static_cast<size_t>(size));
+        float* factors = values + size;
+        widen(x + row * stride, values, size);
+        widen(weight, factors, size);
         float squares = 0.0f;
 #pragma omp simd reduction(+ : squares)
-        for (int i = 0; i < size; ++i) squares += static_cast<float>(in[i]) * static_cast<float>(in[i]);
+        for (int i = 0; i < size; ++i) squares += values[i] * values[i];
         const float factor = 1.0f / std::sqrt(squares / static_cast<float>(size) + eps);
-#pragma omp simd
-        for (int i = 0; i < size; ++i) out[i] = Number(static_cast<float>(in[i]) * factor * static_cast<float>(weight[i]));
+        for (int i = 0; i < size; ++i) values[i] *= factor * factors[i];
+        narrow(values, y + static_cast<size_t>(row) * size, size);
     }
 }
 
@@ -33,26 +44,31 @@ template <class Number>
 void silu_mul(const Number* x, Number* y, int rows, int size) {
 #pragma omp parallel for schedule(static) if (rows >= kRowsWorthThreads)
     for (int row = 0; row < rows; ++row) {
-        const Number* gate = x + static_cast<size_t>(row) * 2 * size;
-        Number* out = y + static_cast<size_t>(row) * size;
+        const Number* own = x + static_cast<size_t>(row) * 2 * size;
+        float gate[kPart], up[kPart];
+        for (int first = 0; first < size; first += kPart) {
+            const int count = size - first < kPart ? size - first : kPart;
+            widen(own + first, gate, count);
+            widen(own + size + first, up, count);
 #pragma omp simd
-        for (int i = 0; i < size; ++i) {
-            const float value = gate[i];
-            out[i] = Number(value / (1.0f + std::exp(-value)) * static_cast<float>(gate[size + i]));
+            for (int i = 0; i < count; ++i) gate[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+            narrow(gate, y + static_cast<size_t>(row) * size + first, count);
         }
     }
 }
 
+// A head in place; `cosine` and `sine` are [dim].
 template <class Number>
-void rotate(Number* x, const Number* cosine, const Number* sine, int dim) {
+void rotate(Number* head, const float* cosine, const float* sine, int dim, float* values) {
     const int middle = dim / 2;
+    widen(head, values, dim);
 #pragma omp simd
     for (int i = 0; i < middle; ++i) {
-        const float first = x[i], second = x[middle + i];
-        x[i] = Number(first * static_cast<float>(cosine[i]) + second * static_cast<float>(sine[i]));
-        x[middle + i] =
-            Number(second * static_cast<float>(cosine[middle + i]) + first * static_cast<float>(sine[middle + i]));
+        const float first = values[i], second = values[middle + i];
+        values[i] = first * cosine[i] + second * sine[i];
+        values[middle + i] = second * cosine[middle + i] + first * sine[middle + i];
     }
+    narrow(values, head, dim);
 }
 
 template <class Number>
@@ -60,10 +76,12 @@ void rotate_and_write(Number* heads, const Number* cosine, const Number* sine, c
                       int tokens, int heads_count, int rotated, int queries, int dim, int64_t cache_slots) {
 #pragma omp parallel for schedule(static) if (tokens >= kRowsWorthThreads)
     for (int token = 0; token < tokens; ++token) {
-        const size_t angles = static_cast<size_t>(token) * dim;
+        float* angles = scratch(3 * static_cast<size_t>(dim));
+        widen(cosine + static_cast<size_t>(token) * dim, angles, dim);
+        widen(sine + static_cast<size_t>(token) * dim, angles + dim, dim);
         for (int head = 0; head < heads_count; ++head) {
             Number* x = heads + (static_cast<size_t>(token) * heads_count + head) * dim;
-            if (head < rotated) rotate(x, cosine + angles, sine + angles, dim);
+            if (head < rotated) rotate(x, angles, angles + dim, dim, angles + 2 * dim);
             if (head >= queries)
                 std::memcpy(cache + ((head - queries) * cache_slots + slots[token]) * dim, x, sizeof(Number) * dim);
         }
@@ -97,10 +115,13 @@ struct SharedHeads {
         return int64_t{table[place / block_tokens]} * block_tokens + place % block_tokens;
     }
 
-    // queries [count, dim]; scores [count, length] and wide [(count + 1) * max(dim, value_dim)] are scratch.
-    void attend(const Number* queries, Number* output, float* scores, float* wide, float scale) const {
-        float* entry = wide + static_cast<size_t>(count) * (dim > value_dim ? dim : value_dim);
-        for (int i = 0; i < count * dim; ++i) wide[i] = static_cast<float>(queries[i]) * scale;
+    // Queries are [count, dim], output is [count, value_dim].
+    void attend(const Number* queries, Number* output, float scale) const {
+        const size_t widest = dim > value_dim ? dim : value_dim;
+        float* wide = scratch((count + 1) * widest + static_cast<size_t>(count) * length);
+        float* entry = wide + count * widest;
+        float* scores = entry + widest;
+        widen(queries, wide, count * dim);
         for (int place = 0; place < length; ++place) {
             widen(keys + slot(place) * dim, entry, dim);
             for (int head = 0; head < count; ++head) {
@@ -108,7 +129,7 @@ struct SharedHeads {
                 float product = 0.0f;
 #pragma omp simd reduction(+ : product)
                 for (int i = 0; i < dim; ++i) product += query[i] * entry[i];
-                scores[static_cast<size_t>(head) * length + place] = product;
+                scores[static_cast<size_t>(head) * length + place] = product * scale;
             }
         }
         for (int head = 0; head < count; ++head) softmax(scores + static_cast<size_t>(head) * length, length);
@@ -122,12 +143,7 @@ struct SharedHeads {
                 for (int i = 0; i < value_dim; ++i) sums[i] += weight * entry[i];
             }
         }
-        for (int i = 0; i < count * value_dim; ++i) output[i] = Number(wide[i]);
-    }
-
-    static void widen(const Number* from, float* to, int size) {
-#pragma omp simd
-        for (int i = 0; i < size; ++i) to[i] = static_cast<float>(from[i]);
+        narrow(wide, output, count * value_dim);
     }
 };
 
@@ -136,28 +152,21 @@ void paged_decode(const Number* queries, const Number* cache, const int32_t* tab
                   Number* output, int sequences, int heads, int kv_heads, int values_part, int dim, int value_dim,
                   int table_stride, int block_tokens, int64_t row_stride, int64_t cache_slots, float scale) {
     const int group = heads / kv_heads;
-#pragma omp parallel
-    {
-        std::vector<float> scores;
-        std::vector<float> wide(static_cast<size_t>(group + 1) * (dim > value_dim ? dim : value_dim));
-#pragma omp for collapse(2) schedule(dynamic)
-        for (int sequence = 0; sequence < sequences; ++sequence)
-            for (int kv_head = 0; kv_head < kv_heads; ++kv_head) {
-                const SharedHeads<Number> shared{cache + kv_head * cache_slots * dim,
-                                                 cache + (values_part + kv_head) * cache_slots * dim,
-                                                 tables + static_cast<size_t>(sequence) * table_stride,
-                                                 block_tokens,
-                                                 lengths[sequence],
-                                                 group,
-                                                 dim,
-                                                 value_dim};
-                const size_t first = static_cast<size_t>(kv_head) * group;
-                scores.resize(static_cast<size_t>(group) * shared.length);
-                shared.attend(queries + sequence * row_stride + first * dim,
-                              output + (static_cast<size_t>(sequence) * heads + first) * value_dim, scores.data(),
-                              wide.data(), scale);
-            }
-    }
+#pragma omp parallel for collapse(2) schedule(dynamic)
+    for (int sequence = 0; sequence < sequences; ++sequence)
+        for (int kv_head = 0; kv_head < kv_heads; ++kv_head) {
+            const SharedHeads<Number> shared{cache + kv_head * cache_slots * dim,
+                                             cache + (values_part + kv_head) * cache_slots * dim,
+                                             tables + static_cast<size_t>(sequence) * table_stride,
+                                             block_tokens,
+                                             lengths[sequence],
+                                             group,
+                                             dim,
+                                             value_dim};
+            const size_t first = static_cast<size_t>(kv_head) * group;
+            shared.attend(queries + sequence * row_stride + first * dim,
+                          output + (static_cast<size_t>(sequence) * heads + first) * value_dim, scale);
+        }
 }
 
 // Does `work` with a number of the format that was asked for.
