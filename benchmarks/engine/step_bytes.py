@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
 from inference.engine.models.weights import CheckpointWeights
 
-sizes = {name: numbers for name, numbers, _ in CheckpointWeights(Path(sys.argv[1])).sizes()}
+sizes = {name: math.prod(shape) for name, shape, _ in CheckpointWeights(Path(sys.argv[1])).sizes()}
 print(int(sys.argv[2]) * (sum(sizes.values()) - sizes["model.embed_tokens.weight"]))
