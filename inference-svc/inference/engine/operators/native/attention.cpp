@@ -108,18 +108,24 @@ float weigh(float* scores, BFloat16* weights, int seen, int places, float scale)
     return total;
 }
 
-// What one thread computes in: made once a call.
+// What one thread computes in; it keeps its room from task to task.
 struct Desk {
     std::vector<BFloat16> ordered, queries, weights;
     std::vector<float> scores, sums, totals;
 
-    Desk(size_t rows, int dim, int value_columns, int places)
-        : ordered(static_cast<size_t>(kOutputs) * std::max(dim, kKeys)),
-          queries(rows * dim),
-          weights(rows * places),
-          scores(rows * places),
-          sums(rows * value_columns),
-          totals(rows) {}
+    void make_room(size_t rows, int dim, int value_columns, int places) {
+        at_least(ordered, static_cast<size_t>(kOutputs) * std::max(dim, kKeys));
+        at_least(queries, rows * dim);
+        at_least(weights, rows * places);
+        at_least(scores, rows * places);
+        at_least(sums, rows * value_columns);
+        at_least(totals, rows);
+    }
+
+    template <class Number>
+    static void at_least(std::vector<Number>& numbers, size_t size) {
+        if (numbers.size() < size) numbers.resize(size);
+    }
 };
 
 const float kZeros[kOutputs] = {};
@@ -133,6 +139,7 @@ struct Task {
         const int dim = entries.dim, value_dim = entries.value_dim, rows = tokens * heads;
         const int places = (length + kKeys - 1) / kKeys * kKeys;
         const int columns = (value_dim + kOutputs - 1) / kOutputs * kOutputs;
+        desk.make_room(rows, dim, columns, places);
         for (int token = 0; token < tokens; ++token)
             std::memcpy(static_cast<void*>(desk.queries.data() + token * heads * dim), queries[token],
                         sizeof(BFloat16) * heads * dim);
@@ -177,33 +184,28 @@ void hadal_attend(const BFloat16* queries, const BFloat16* cache, const int32_t*
         int sequence, first, tokens, length;
     };
     std::vector<Part> parts;
-    int longest = 0;
     for (int i = 0; i < sequences; ++i)
         for (int first = starts[i]; first < starts[i + 1]; first += tokens_of_a_task) {
             const int tokens = std::min(tokens_of_a_task, starts[i + 1] - first);
             parts.push_back({i, first, tokens, lengths[i] - (starts[i + 1] - first - tokens)});
-            longest = std::max(longest, parts.back().length);
         }
     const int count = static_cast<int>(parts.size());
-#pragma omp parallel
-    {
-        Desk desk(tokens_of_a_task * group, dim, (value_dim + kOutputs - 1) / kOutputs * kOutputs, (longest + kKeys - 1) / kKeys * kKeys);
-#pragma omp for collapse(2) schedule(dynamic)
-        for (int i = 0; i < count; ++i)
-            for (int kv_head = 0; kv_head < kv_heads; ++kv_head) {
-                const Part& part = parts[i];
-                const Entries entries{cache + kv_head * cache_slots * dim,
-                                      cache + (values_part + kv_head) * cache_slots * dim,
-                                      tables + static_cast<size_t>(part.sequence) * table_stride,
-                                      block_tokens,
-                                      dim,
-                                      value_dim};
-                const Task task{entries, part.tokens, group, part.length};
-                const int64_t out_stride = static_cast<int64_t>(heads) * value_dim;
-                task.attend({queries + part.first * row_stride + kv_head * group * dim, row_stride},
-                            {output + part.first * out_stride + kv_head * group * value_dim, out_stride}, scale, desk);
-            }
-    }
+#pragma omp parallel for collapse(2) schedule(dynamic)
+    for (int i = 0; i < count; ++i)
+        for (int kv_head = 0; kv_head < kv_heads; ++kv_head) {
+            thread_local Desk desk;
+            const Part& part = parts[i];
+            const Entries entries{cache + kv_head * cache_slots * dim,
+                                  cache + (values_part + kv_head) * cache_slots * dim,
+                                  tables + static_cast<size_t>(part.sequence) * table_stride,
+                                  block_tokens,
+                                  dim,
+                                  value_dim};
+            const Task task{entries, part.tokens, group, part.length};
+            const int64_t out_stride = static_cast<int64_t>(heads) * value_dim;
+            task.attend({queries + part.first * row_stride + kv_head * group * dim, row_stride},
+                        {output + part.first * out_stride + kv_head * group * value_dim, out_stride}, scale, desk);
+        }
 }
 
 }  // extern "C"

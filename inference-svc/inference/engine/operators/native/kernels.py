@@ -80,16 +80,21 @@ class NativeKernels(TorchKernels):
 
     def rms_norm(self, rows: Tensor, weight: Tensor, eps: float) -> Tensor:
         """Over the last axis; of [rows, size] a part of each row too."""
-        number_format = _format(weight) if rows.dtype == weight.dtype else None
-        by_rows = rows.dim() == 2 and rows.stride(1) == 1
-        if number_format is None or not (by_rows or rows.is_contiguous()):
-            return TorchKernels.rms_norm(self, rows, weight, eps)
-        normal = torch.empty(rows.shape, dtype=rows.dtype)
+        number_format = _FORMATS.get(rows.dtype) if weight.dtype == rows.dtype else None
         size = rows.shape[-1]
+        if rows.is_contiguous():
+            stride = size
+        elif rows.dim() == 2 and rows.stride(1) == 1:
+            stride = rows.stride(0)
+        else:
+            number_format = None
+        if number_format is None:
+            return TorchKernels.rms_norm(self, rows, weight, eps)
+        normal = rows.new_empty(rows.shape)
         self.library.hadal_rms_norm(
             number_format,
             rows.data_ptr(),
-            rows.stride(0) if by_rows else size,
+            stride,
             weight.data_ptr(),
             normal.data_ptr(),
             rows.numel() // size,
