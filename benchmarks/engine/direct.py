@@ -12,10 +12,10 @@ import time
 from contextlib import aclosing
 from pathlib import Path
 
-from inference.engine.load import load_engine
 from inference.engine.options import EngineOptions
 from inference.engine.port import Engine, GenerationRequest, Token
 from inference.tokenizer import TextTokenizer
+from loaded import loaded
 
 
 async def made(engine: Engine, prompt_ids: tuple[int, ...], new_tokens: int) -> int:
@@ -33,7 +33,7 @@ def main() -> None:
     """Answer until the input ends."""
     folder, new_tokens = Path(sys.argv[1]), int(sys.argv[2])
     tokenizer = TextTokenizer.from_folder(folder)
-    engine = load_engine(folder, EngineOptions())
+    engine = loaded(folder, EngineOptions())
     for line in sys.stdin:
         prompts = [tokenizer.encode(text, add_special_tokens=True).ids for text in json.loads(line)]
         start_s = time.perf_counter()

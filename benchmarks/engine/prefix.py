@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from inference.engine.load import load_engine
 from inference.engine.options import EngineOptions
 from inference.engine.port import Engine, GenerationRequest, Token
+from loaded import loaded
 
 REQUESTS, PREFIX_TOKENS, OWN_TOKENS, NEW_TOKENS = 16, 2048, 16, 4
 SMALLEST_VOCABULARY = 1000
@@ -64,7 +64,7 @@ async def measure(engine: Engine, rounds: int) -> dict[str, list[float]]:
 
 def main() -> None:
     """Load and measure."""
-    engine = load_engine(Path(sys.argv[1]), EngineOptions(cache_tokens=CACHE_TOKENS))
+    engine = loaded(Path(sys.argv[1]), EngineOptions(cache_tokens=CACHE_TOKENS))
     print(json.dumps(asyncio.run(measure(engine, int(sys.argv[2])))))
     engine.close()
 

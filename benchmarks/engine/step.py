@@ -16,10 +16,10 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from inference.engine import load
 from inference.engine.batcher import Batcher
 from inference.engine.options import EngineOptions
 from inference.engine.port import Engine, GenerationRequest, Sampling
+from loaded import loaded
 
 STREAMS, PROMPT_TOKENS, NEW_TOKENS = 16, 64, 160
 PLAIN = {
@@ -98,7 +98,7 @@ async def measure(engine: Engine, timed: Timed) -> dict[str, float]:
 def main() -> None:
     """Load and measure."""
     timed = Timed()
-    engine = load.load_engine(Path(sys.argv[1]), EngineOptions(cache_tokens=STREAMS * 512))
+    engine = loaded(Path(sys.argv[1]), EngineOptions(cache_tokens=STREAMS * 512))
     timed.watch()
     print(json.dumps(asyncio.run(measure(engine, timed))))
     engine.close()
