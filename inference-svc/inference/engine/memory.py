@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from inference.engine.lora.peft import adapter_numbers
 from inference.engine.models.config import UnsupportedArchitecture, read_config
 from inference.engine.models.load import shape_of
 from inference.engine.models.weights import CheckpointWeights
-from inference.engine.operators.packing import FLOAT16_WEIGHTS, choose_packing
+from inference.engine.operators.native.linear import OUTPUTS_A_BLOCK
+from inference.engine.operators.packing import FLOAT16_WEIGHTS, NATIVE, choose_packing
 from inference.engine.options import BLOCK_TOKENS, MOST_RUNNING, EngineOptions, Machine
 
 _LARGEST_DEFAULT_CACHE_BYTES = 1 << 30
@@ -110,31 +112,35 @@ def plan_memory(folder: Path, options: EngineOptions) -> MemoryPlan:
 
 def _plan_of_transformers(weights: CheckpointWeights, dtype: torch.dtype) -> MemoryPlan:
     """Its cache grows with the one request that it serves, and isn't planned."""
-    return MemoryPlan(sum(numbers for _, numbers, _ in weights.sizes()) * dtype.itemsize, 0, None)
+    return MemoryPlan(sum(math.prod(shape) for _, shape, _ in weights.sizes()) * dtype.itemsize, 0, None)
 
 
 def _packed_bytes(weights: CheckpointWeights, dtype: torch.dtype, device: str, *, tied: bool) -> int:
     """Of safetensors. The table of embeddings stays in the file; a head tied to it is packed beside it."""
-    halved = _halves_weights(dtype, device)
+    packing = choose_packing(dtype, torch.device(device)).name
     total = 0
-    for name, numbers, number_bytes in weights.sizes():
-        packed = min(number_bytes, dtype.itemsize) if halved else dtype.itemsize
+    for name, shape, number_bytes in weights.sizes():
+        packed = min(number_bytes, dtype.itemsize) if packing == FLOAT16_WEIGHTS else dtype.itemsize
         if name == _EMBEDDING:
-            total += numbers * number_bytes
+            total += math.prod(shape) * number_bytes
         if name != _EMBEDDING or tied:
-            total += numbers * packed
+            total += _filled_up(shape, packing) * packed
     return total
+
+
+def _filled_up(shape: tuple[int, ...], packing: str) -> int:
+    """Numbers of a tensor with those that its packing adds to have whole blocks."""
+    if packing != NATIVE or len(shape) == 1:
+        return math.prod(shape)
+    return -(-shape[0] // OUTPUTS_A_BLOCK) * OUTPUTS_A_BLOCK * math.prod(shape[1:])
 
 
 def _blocks_bytes(folder: Path, weights: CheckpointWeights, quantize: str) -> int:
     """Of a GGUF's own blocks: packed, beside them unpacked for many rows, and the table of embeddings."""
     unpacked = {"packed": 0, "unpacked": torch.float32.itemsize}.get(quantize)
     if unpacked is None:
-        unpacked = _HALF_BYTES if _halves_weights(torch.float32, "cpu") else torch.float32.itemsize
-    sizes = {name: numbers for name, numbers, _ in weights.sizes()}
+        halved = choose_packing(torch.float32, torch.device("cpu")).name == FLOAT16_WEIGHTS
+        unpacked = _HALF_BYTES if halved else torch.float32.itemsize
+    sizes = {name: math.prod(shape) for name, shape, _ in weights.sizes()}
     table_bytes = sizes.get(_EMBEDDING, 0) * _HALF_BYTES
     return (folder / BLOCKS).stat().st_size + sum(sizes.values()) * unpacked + table_bytes
-
-
-def _halves_weights(dtype: torch.dtype, device: str) -> bool:
-    return choose_packing(dtype, torch.device(device)).name == FLOAT16_WEIGHTS

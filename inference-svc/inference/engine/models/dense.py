@@ -7,7 +7,6 @@ names as in transformers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from inference.engine.models.cache import PagedCache
 from inference.engine.models.config import DenseShape
 from inference.engine.models.layers import Ends, GatedFeedForward, RmsNorm
 from inference.engine.models.source import WeightSource
-from inference.engine.operators.attention import AttentionPlan, PagedLayer, plan_attention
+from inference.engine.operators.attention import AttentionPlan, PagedLayer
 from inference.engine.operators.kernels import Kernels
 from inference.engine.operators.linear import Linear
 from inference.engine.operators.rotation import Rotation
@@ -125,13 +124,9 @@ class DenseDecoder:
         rows = self.ends.embedding(batch.token_ids)
         rope = self.shape.rope
         rotation = Rotation.at(batch.positions, self.frequencies, rope.attention_factor, rows.dtype)
-        decodes = partial(
-            self.kernels.decodes,
-            block_tokens=cache.block_tokens,
-            kv_heads=self.shape.kv_heads,
-            dtype=rows.dtype,
+        plan = self.kernels.plan(
+            batch, block_tokens=cache.block_tokens, kv_heads=self.shape.kv_heads, dtype=rows.dtype
         )
-        plan = plan_attention(batch, cache.block_tokens, decodes)
         for layer, cached in zip(self.layers, cache.layers, strict=True):
             rows = rows + layer.attention(layer.attention_norm(rows), rotation, batch.slots, plan, cached)
             rows = rows + layer.feed_forward(layer.feed_forward_norm(rows))

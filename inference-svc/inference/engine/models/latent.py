@@ -8,7 +8,6 @@ of it are absorbed: that of the keys is applied to the queries, that of the valu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ from inference.engine.models.experts import Experts
 from inference.engine.models.layers import Ends, GatedFeedForward, RmsNorm
 from inference.engine.models.rope import halves_first
 from inference.engine.models.source import Reorder, WeightSource
-from inference.engine.operators.attention import AttentionPlan, PagedLayer, plan_attention
+from inference.engine.operators.attention import AttentionPlan, PagedLayer
 from inference.engine.operators.kernels import Kernels
 from inference.engine.operators.linear import Linear
 from inference.engine.operators.rotation import Rotation
@@ -175,13 +174,7 @@ class LatentDecoder:
         rows = self.ends.embedding(batch.token_ids)
         rope = self.shape.rope
         rotation = Rotation.at(batch.positions, self.frequencies, rope.attention_factor, rows.dtype)
-        decodes = partial(
-            self.kernels.decodes,
-            block_tokens=cache.block_tokens,
-            kv_heads=1,
-            dtype=rows.dtype,
-        )
-        plan = plan_attention(batch, cache.block_tokens, decodes)
+        plan = self.kernels.plan(batch, block_tokens=cache.block_tokens, kv_heads=1, dtype=rows.dtype)
         for layer, cached in zip(self.layers, cache.layers, strict=True):
             rows = rows + layer.attention(layer.attention_norm(rows), rotation, batch.slots, plan, cached)
             rows = rows + layer.feed_forward(layer.feed_forward_norm(rows))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,11 +40,11 @@ class CheckpointWeights:
     def __contains__(self, name: str) -> bool:
         return name in self._files
 
-    def sizes(self) -> Iterator[tuple[str, int, int]]:
-        """Every tensor's name, its numbers, and the bytes of one; from the files' headers alone."""
+    def sizes(self) -> Iterator[tuple[str, tuple[int, ...], int]]:
+        """Every tensor's name, its shape, and the bytes of a number; from the files' headers alone."""
         for name, file in self._files.items():
             part = file.get_slice(name)
-            yield name, math.prod(part.get_shape()), _NUMBER_BYTES.get(part.get_dtype(), 1)
+            yield name, tuple(part.get_shape()), _NUMBER_BYTES.get(part.get_dtype(), 1)
 
     def take(self, name: str, *shape: int) -> Tensor:
         """A tensor in the file's number format, its memory still the file's.

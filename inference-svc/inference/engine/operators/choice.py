@@ -48,7 +48,7 @@ def _best(dtype: torch.dtype, device: torch.device, instructions: frozenset[str]
         if find_spec("triton") is None:
             return TorchKernels(), "triton isn't installed"
         return TritonKernels(), "a cuda device"
-    if dtype != torch.float32:
+    if dtype not in (torch.float32, torch.bfloat16):
         return TorchKernels(), f"{dtype} rows"
     try:
         return native_kernels(instructions), "built for this processor"

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inference.engine.operators.attention import Group, PagedLayer, batched_decodes
+from inference.engine.batch import Batch
+from inference.engine.operators.attention import (
+    AttentionPlan,
+    Group,
+    PagedLayer,
+    batched_decodes,
+    plan_attention,
+)
 from inference.engine.operators.rotation import Rotation
 
 
@@ -43,17 +51,8 @@ class Kernels(Protocol):
         """
         ...
 
-    def decodes(
-        self,
-        rows: Sequence[int],
-        tables: Tensor,
-        lengths: Tensor,
-        *,
-        block_tokens: int,
-        kv_heads: int,
-        dtype: torch.dtype,
-    ) -> list[Group]:
-        """The attention of sequences with one query each (`attention.batched_decodes`)."""
+    def plan(self, batch: Batch, *, block_tokens: int, kv_heads: int, dtype: torch.dtype) -> AttentionPlan:
+        """How a step's sequences attend, over a cache of such blocks, heads and numbers."""
         ...
 
 
@@ -80,6 +79,11 @@ class TorchKernels:
         """Rotate in place and write."""
         rotation.rotate_(heads[:, : queries + layer.kv_heads])
         layer.write(slots, heads[:, queries:])
+
+    def plan(self, batch: Batch, *, block_tokens: int, kv_heads: int, dtype: torch.dtype) -> AttentionPlan:
+        """Decodes together, prompts one by one."""
+        decodes = partial(self.decodes, block_tokens=block_tokens, kv_heads=kv_heads, dtype=dtype)
+        return plan_attention(batch, block_tokens, decodes)
 
     def decodes(
         self,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from inference.engine.number_format import cpu_instructions
 from inference.engine.operators.linear import (
     HalfWeightLinear,
     Linear,
@@ -22,8 +23,10 @@ from inference.engine.operators.linear import (
     PlainLinear,
     fits_half,
 )
+from inference.engine.operators.native.linear import NativeLinear
 
 FLOAT16_WEIGHTS = "float16-weights"
+NATIVE = "native"
 _TRIAL_SHAPE = (48, 96)
 _TRIAL_ROWS = (1, 5)
 _TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
@@ -45,6 +48,10 @@ class Packing:
     reason: str = ""
 
 
+def _native_where_it_fits(weight: Tensor, bias: Tensor | None) -> Linear:
+    return (OneDnnLinear if weight.shape[1] % 2 else NativeLinear).pack(weight, bias)
+
+
 def _half_where_it_fits(weight: Tensor, bias: Tensor | None) -> Linear:
     return (HalfWeightLinear if fits_half(weight) else OneDnnLinear).pack(weight, bias)
 
@@ -52,6 +59,7 @@ def _half_where_it_fits(weight: Tensor, bias: Tensor | None) -> Linear:
 _PLAIN = Packing("plain", PlainLinear)
 _ONEDNN = Packing("onednn", OneDnnLinear.pack)
 _HALF = Packing(FLOAT16_WEIGHTS, _half_where_it_fits)
+_NATIVE = Packing(NATIVE, _native_where_it_fits)
 
 
 def choose_packing(dtype: torch.dtype, device: torch.device, wanted: str = "auto") -> Packing:
@@ -60,10 +68,7 @@ def choose_packing(dtype: torch.dtype, device: torch.device, wanted: str = "auto
     Raises:
         ValueError: `wanted` is unknown or doesn't work here.
     """
-    if device.type != "cpu":
-        candidates: tuple[Packing, ...] = ()
-    else:
-        candidates = (_HALF, _ONEDNN) if dtype == torch.float32 else (_ONEDNN,)
+    candidates = _candidates(dtype) if device.type == "cpu" else ()
     if wanted != "auto":
         return _forced(wanted, (*candidates, _PLAIN), dtype, device)
     passed_over: list[str] = []
@@ -74,6 +79,15 @@ def choose_packing(dtype: torch.dtype, device: torch.device, wanted: str = "auto
             )
         passed_over.append(f"{candidate.name} {flaw}")
     return Packing(_PLAIN.name, _PLAIN.pack, "; ".join(passed_over) or f"a {device.type} device")
+
+
+def _candidates(dtype: torch.dtype) -> tuple[Packing, ...]:
+    """Of a CPU, the best one first. Where there are AMX instructions oneDNN has them, and ours hasn't."""
+    if dtype == torch.float32:
+        return _HALF, _ONEDNN
+    if dtype != torch.bfloat16:
+        return (_ONEDNN,)
+    return (_ONEDNN, _NATIVE) if "amx_bf16" in cpu_instructions() else (_NATIVE, _ONEDNN)
 
 
 def _forced(wanted: str, known: Sequence[Packing], dtype: torch.dtype, device: torch.device) -> Packing:

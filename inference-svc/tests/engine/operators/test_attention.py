@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
 from inference.engine.batch import Batch
-from inference.engine.operators.attention import PagedLayer, plan_attention
+from inference.engine.operators.attention import PagedLayer
 from inference.engine.operators.kernels import Kernels
 
 BLOCK_TOKENS = 4
@@ -70,19 +69,23 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("latent", [False, True])
-def test_each_query_attends_to_its_own_past(case: str, latent: bool, kernels: Kernels) -> None:
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+def test_each_query_attends_to_its_own_past(
+    case: str, latent: bool, dtype: torch.dtype, tolerance: float, kernels: Kernels
+) -> None:
     torch.manual_seed(3)
     batch = batch_of(*CASES[case])
     kv_heads = 1 if latent else KV_HEADS
     layer = (
-        PagedLayer(torch.randn(1, 10, BLOCK_TOKENS, DIM), 1, 5)
+        PagedLayer(torch.randn(1, 10, BLOCK_TOKENS, DIM).to(dtype), 1, 5)
         if latent
-        else PagedLayer(torch.randn(2 * KV_HEADS, 10, BLOCK_TOKENS, DIM), KV_HEADS, DIM)
+        else PagedLayer(torch.randn(2 * KV_HEADS, 10, BLOCK_TOKENS, DIM).to(dtype), KV_HEADS, DIM)
     )
-    queries = torch.randn(len(batch.token_ids), HEADS, DIM)
-    decodes = partial(kernels.decodes, block_tokens=BLOCK_TOKENS, kv_heads=kv_heads, dtype=torch.float32)
-    plan = plan_attention(batch, BLOCK_TOKENS, decodes)
-    torch.testing.assert_close(plan(queries, layer, SCALE), one_by_one(queries, layer, batch))
+    queries = torch.randn(len(batch.token_ids), HEADS, DIM).to(dtype)
+    plan = kernels.plan(batch, block_tokens=BLOCK_TOKENS, kv_heads=kv_heads, dtype=dtype)
+    exact = PagedLayer(layer.entries.float(), kv_heads, layer.value_dim)
+    right = one_by_one(queries.float(), exact, batch)
+    torch.testing.assert_close(plan(queries, layer, SCALE).float(), right, rtol=tolerance, atol=tolerance)
 
 
 def test_entries_are_written_into_their_slots_and_nowhere_else() -> None:

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.engine.operators.linear import HalfWeightLinear, Linear, OneDnnLinear, PlainLinear, fits_half
+from inference.engine.operators.native.linear import NativeLinear
 from inference.engine.operators.packing import choose_packing, flaw_of
 
 CPU = torch.device("cpu")
@@ -21,6 +22,32 @@ def test_every_float32_packing_multiplies_like_torch(pack: object, with_bias: bo
     for count in (1, 3, 40):
         rows = torch.randn(count, 96)
         torch.testing.assert_close(linear(rows), functional.linear(rows, weight, bias), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("outputs", [1, 64, 130])
+@pytest.mark.parametrize("rows", [1, 2, 5, 6, 7, 40])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_native_products_of_bfloat16_are_those_of_float32_rounded_once(
+    outputs: int, rows: int, with_bias: bool
+) -> None:
+    weight = torch.randn(outputs, 96).bfloat16()
+    bias = torch.randn(outputs).bfloat16() if with_bias else None
+    try:
+        linear = NativeLinear.pack(weight, bias)
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    x = torch.randn(rows, 96).bfloat16()
+    right = functional.linear(x.float(), weight.float(), None if bias is None else bias.float())
+    torch.testing.assert_close(linear(x).float(), right, rtol=2**-8, atol=1e-4)
+    part = torch.randn(rows, 200).bfloat16()[:, 7:103]
+    torch.testing.assert_close(linear(part), linear(part.clone()))
+
+
+def test_bfloat16_weights_of_an_odd_number_of_inputs_get_another_packing() -> None:
+    packing = choose_packing(torch.bfloat16, CPU)
+    weight, rows = torch.randn(3, 7).bfloat16(), torch.randn(2, 7).bfloat16()
+    product = packing.pack(weight, None)(rows)
+    torch.testing.assert_close(product, functional.linear(rows, weight), rtol=2e-2, atol=1e-2)
 
 
 def test_float16_weights_take_half_the_bytes() -> None:

@@ -1,7 +1,7 @@
 """`Kernels` in C++: a layer's small steps in one call each, and attention that walks blocks where they lie.
 
-Called through ctypes with tensors' addresses, so each method takes care that a tensor is float32 and
-contiguous; what isn't goes to plain torch.
+Called through ctypes with tensors' addresses, so each method takes care that its tensors are contiguous and
+of one number format, float32 or bfloat16; what isn't goes to plain torch.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inference.engine.operators.attention import Group, PagedLayer
+from inference.engine.batch import Batch
+from inference.engine.operators.attention import AttentionPlan, Group, PagedLayer
 from inference.engine.operators.kernels import TorchKernels
 from inference.engine.operators.native.build import NativeUnavailable, load_native
 from inference.engine.operators.rotation import Rotation
 
-_MANY_ROWS = 64  # from here on torch's own, which share the rows among the threads
+_FORMATS = {torch.float32: 0, torch.bfloat16: 1}
 _P, _I, _L, _F = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
 _SIGNATURES = {
-    "hadal_rms_norm": (_P, _P, _P, _I, _I, _F),
-    "hadal_silu_mul": (_P, _P, _I, _I),
-    "hadal_rotate_and_write": (_P, _P, _P, _P, _P, _I, _I, _I, _I, _I, _L),
-    "hadal_paged_decode": (_P, _P, _P, _P, _P, *[_I] * 8, _L, _L, _F),
+    "hadal_rms_norm": (_I, _P, _L, _P, _P, _I, _I, _F),
+    "hadal_silu_mul": (_I, _P, _P, _I, _I),
+    "hadal_rotate_and_write": (_I, _P, _P, _P, _P, _P, _I, _I, _I, _I, _I, _L),
+    "hadal_paged_decode": (_I, _P, _P, _P, _P, _P, *[_I] * 8, _L, _L, _F),
     "hadal_block_linear": (_I, _P, _P, _P, _I, _I, _I),
 }
+_WIDE_SIGNATURES = {"hadal_attend": (*[_P] * 6, *[_I] * 8, _L, _L, _F)}
+"""Of what only a library for AVX-512 has."""
 
 
 def native_kernels(instructions: frozenset[str]) -> NativeKernels:
@@ -37,56 +40,90 @@ def native_kernels(instructions: frozenset[str]) -> NativeKernels:
         NativeUnavailable: they can't be built here, or don't compute what they should.
     """
     library = load_native(instructions)
-    for name, arguments in _SIGNATURES.items():
+    wide = hasattr(library, "hadal_attend")
+    for name, arguments in (_SIGNATURES | _WIDE_SIGNATURES if wide else _SIGNATURES).items():
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, None
-    kernels = NativeKernels(library)
-    rows, weight = torch.linspace(-3, 3, 192).view(2, 96), torch.linspace(0, 1, 96)
-    right = TorchKernels().rms_norm(rows, weight, 1e-5)
-    if not torch.allclose(kernels.rms_norm(rows, weight, 1e-5), right, rtol=1e-4, atol=1e-5):
-        raise NativeUnavailable("the built kernels differ from plain torch")
+    kernels = NativeKernels(library, wide)
+    for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 2e-2)):
+        rows, weight = (
+            torch.linspace(-3, 3, 192, dtype=dtype).view(2, 96),
+            torch.linspace(0, 1, 96, dtype=dtype),
+        )
+        right = TorchKernels().rms_norm(rows, weight, 1e-5)
+        if not torch.allclose(kernels.rms_norm(rows, weight, 1e-5), right, rtol=tolerance, atol=tolerance):
+            raise NativeUnavailable("the built kernels differ from plain torch")
     return kernels
 
 
-def _fits(*tensors: Tensor) -> bool:
-    return all(tensor.dtype == torch.float32 and tensor.is_contiguous() for tensor in tensors)
+def _format(first: Tensor, *others: Tensor) -> int | None:
+    """The place of the number format of all; None where plain torch has to compute."""
+    number_format = _FORMATS.get(first.dtype)
+    for tensor in (first, *others):
+        if tensor.dtype != first.dtype or not tensor.is_contiguous():
+            return None
+    return number_format
 
 
 @dataclass(frozen=True, slots=True)
 class NativeKernels(TorchKernels):
-    """C++ for few rows of float32; plain torch for the rest."""
+    """C++ for float32 and bfloat16; plain torch for the rest.
+
+    Attributes:
+        library: as it was built for this processor.
+        wide: with what needs AVX-512's instructions for bfloat16.
+    """
 
     library: Any
+    wide: bool
     name = "native"
 
     def rms_norm(self, rows: Tensor, weight: Tensor, eps: float) -> Tensor:
-        """Over the last axis."""
-        if not _fits(rows, weight) or len(rows) >= _MANY_ROWS:
+        """Over the last axis; of [rows, size] a part of each row too."""
+        number_format = _FORMATS.get(rows.dtype) if weight.dtype == rows.dtype else None
+        size = rows.shape[-1]
+        if rows.is_contiguous():
+            stride = size
+        elif rows.dim() == 2 and rows.stride(1) == 1:
+            stride = rows.stride(0)
+        else:
+            number_format = None
+        if number_format is None:
             return TorchKernels.rms_norm(self, rows, weight, eps)
-        normal, size = torch.empty_like(rows), rows.shape[-1]
+        normal = rows.new_empty(rows.shape)
         self.library.hadal_rms_norm(
-            rows.data_ptr(), weight.data_ptr(), normal.data_ptr(), rows.numel() // size, size, eps
+            number_format,
+            rows.data_ptr(),
+            stride,
+            weight.data_ptr(),
+            normal.data_ptr(),
+            rows.numel() // size,
+            size,
+            eps,
         )
         return normal
 
     def silu_mul(self, gate_up: Tensor) -> Tensor:
         """From [rows, 2 * size] to [rows, size]."""
-        if not _fits(gate_up) or len(gate_up) >= _MANY_ROWS:
+        number_format = _format(gate_up)
+        if number_format is None:
             return TorchKernels.silu_mul(self, gate_up)
         rows, size = len(gate_up), gate_up.shape[1] // 2
         product = gate_up.new_empty(rows, size)
-        self.library.hadal_silu_mul(gate_up.data_ptr(), product.data_ptr(), rows, size)
+        self.library.hadal_silu_mul(number_format, gate_up.data_ptr(), product.data_ptr(), rows, size)
         return product
 
     def rotate_and_write(
         self, heads: Tensor, queries: int, rotation: Rotation, slots: Tensor, layer: PagedLayer
     ) -> None:
         """Rotate in place and write."""
-        tokens, count, dim = heads.shape
-        if not _fits(heads, rotation.cosine, rotation.sine, layer.entries) or tokens >= _MANY_ROWS:
+        number_format = _format(heads, rotation.cosine, rotation.sine, layer.entries)
+        if number_format is None:
             TorchKernels.rotate_and_write(self, heads, queries, rotation, slots, layer)
             return
+        tokens, count, dim = heads.shape
         self.library.hadal_rotate_and_write(
+            number_format,
             heads.data_ptr(),
             rotation.cosine.data_ptr(),
             rotation.sine.data_ptr(),
@@ -100,6 +137,16 @@ class NativeKernels(TorchKernels):
             layer.slots,
         )
 
+    def plan(self, batch: Batch, *, block_tokens: int, kv_heads: int, dtype: torch.dtype) -> AttentionPlan:
+        """Everything in one call where the processor has the instructions; else the decodes."""
+        if dtype != torch.bfloat16 or not self.wide:
+            return TorchKernels.plan(self, batch, block_tokens=block_tokens, kv_heads=kv_heads, dtype=dtype)
+        whole = (
+            tensor.to(torch.int32).contiguous()
+            for tensor in (batch.query_starts, batch.block_tables, batch.context_lengths)
+        )
+        return AttentionPlan((NativeAttention(self.library, *whole),))
+
     def decodes(
         self,
         rows: Sequence[int],
@@ -111,7 +158,7 @@ class NativeKernels(TorchKernels):
         dtype: torch.dtype,
     ) -> list[Group]:
         """All sequences in one call."""
-        if dtype != torch.float32:
+        if dtype not in _FORMATS:
             return TorchKernels.decodes(
                 self, rows, tables, lengths, block_tokens=block_tokens, kv_heads=kv_heads, dtype=dtype
             )
@@ -140,12 +187,52 @@ class NativeDecodes:
         output = queries.new_empty(count, heads, layer.value_dim)
         shared = len(layer.entries) == layer.kv_heads
         self.library.hadal_paged_decode(
+            _FORMATS[queries.dtype],
             queries.data_ptr(),
             layer.entries.data_ptr(),
             self.tables.data_ptr(),
             self.lengths.data_ptr(),
             output.data_ptr(),
             count,
+            heads,
+            layer.kv_heads,
+            0 if shared else layer.kv_heads,
+            dim,
+            layer.value_dim,
+            self.tables.shape[1],
+            layer.entries.shape[2],
+            queries.stride(0),
+            layer.slots,
+            scale,
+        )
+        return output
+
+
+@dataclass(frozen=True, slots=True)
+class NativeAttention:
+    """A whole step as one group of an `AttentionPlan`, in bfloat16; starts, tables and lengths int32."""
+
+    library: Any
+    starts: Tensor
+    tables: Tensor
+    lengths: Tensor
+    rows = slice(None)
+
+    def attend(self, queries: Tensor, layer: PagedLayer, scale: float) -> Tensor:
+        """[tokens, heads, value_dim] for queries of [tokens, heads, dim]."""
+        count, heads, dim = queries.shape
+        if queries.stride()[1:] != (dim, 1):
+            queries = queries.contiguous()
+        output = queries.new_empty(count, heads, layer.value_dim)
+        shared = len(layer.entries) == layer.kv_heads
+        self.library.hadal_attend(
+            queries.data_ptr(),
+            layer.entries.data_ptr(),
+            self.starts.data_ptr(),
+            self.tables.data_ptr(),
+            self.lengths.data_ptr(),
+            output.data_ptr(),
+            len(self.lengths),
             heads,
             layer.kv_heads,
             0 if shared else layer.kv_heads,

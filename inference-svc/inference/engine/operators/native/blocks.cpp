@@ -1,6 +1,5 @@
-// The steps of a decode that torch has no single operator for, on x86-64 with AVX2: compiled at first use by
-// build.py, called through ctypes. Every function has its counterpart in plain torch, which the tests hold it
-// against. Matrices are row-major float32 unless a comment says otherwise; threads are OpenMP's, torch's own.
+// Products with a GGUF file's own blocks, on x86-64 with AVX2: compiled at first use by build.py, called through
+// ctypes. Matrices are row-major; threads are OpenMP's, torch's own.
 
 #include <immintrin.h>
 
@@ -148,111 +147,6 @@ void hadal_block_linear(int kind, const float* x, const uint8_t* weight, float* 
         case 0: block_linear<Q4_0>(x, weight, y, rows, inputs, outputs); break;
         case 1: block_linear<Q4_1>(x, weight, y, rows, inputs, outputs); break;
         default: block_linear<Q8_0>(x, weight, y, rows, inputs, outputs);
-    }
-}
-
-// y = x / sqrt(mean(x^2) + eps) * weight, row by row.
-void hadal_rms_norm(const float* x, const float* weight, float* y, int rows, int size, float eps) {
-    for (int row = 0; row < rows; ++row, x += size, y += size) {
-        float squares = 0.0f;
-#pragma omp simd reduction(+ : squares)
-        for (int i = 0; i < size; ++i) squares += x[i] * x[i];
-        const float factor = 1.0f / std::sqrt(squares / static_cast<float>(size) + eps);
-#pragma omp simd
-        for (int i = 0; i < size; ++i) y[i] = x[i] * factor * weight[i];
-    }
-}
-
-// y[rows, size] = silu(x[:, :size]) * x[:, size:].
-void hadal_silu_mul(const float* x, float* y, int rows, int size) {
-    for (int row = 0; row < rows; ++row, x += 2 * size, y += size) {
-#pragma omp simd
-        for (int i = 0; i < size; ++i) y[i] = x[i] / (1.0f + std::exp(-x[i])) * x[size + i];
-    }
-}
-
-// Rotates the first `rotated` of `heads` heads of each token in place (cosine and sine [tokens, dim], the first
-// half of the sine negated), and copies all heads from `queries` on into the cache [parts, slots, dim].
-void hadal_rotate_and_write(float* heads, const float* cosine, const float* sine, const int64_t* slots,
-                            float* cache, int tokens, int heads_count, int rotated, int queries, int dim,
-                            int64_t cache_slots) {
-    const int middle = dim / 2;
-    for (int token = 0; token < tokens; ++token) {
-        const float* c = cosine + static_cast<size_t>(token) * dim;
-        const float* s = sine + static_cast<size_t>(token) * dim;
-        for (int head = 0; head < heads_count; ++head) {
-            float* x = heads + (static_cast<size_t>(token) * heads_count + head) * dim;
-            if (head < rotated) {
-#pragma omp simd
-                for (int i = 0; i < middle; ++i) {
-                    const float first = x[i], second = x[middle + i];
-                    x[i] = first * c[i] + second * s[i];
-                    x[middle + i] = second * c[middle + i] + first * s[middle + i];
-                }
-            }
-            if (head < queries) continue;
-            std::memcpy(cache + ((head - queries) * cache_slots + slots[token]) * dim, x, sizeof(float) * dim);
-        }
-    }
-}
-
-// Attention of one query a sequence over the paged cache [parts, blocks, block_tokens, dim], whose first
-// `kv_heads` parts are keys; values begin at the part `values_part` and have `value_dim` numbers. Queries are
-// [sequences, heads, dim] with `row_stride` numbers from one sequence to the next; output is
-// [sequences, heads, value_dim].
-void hadal_paged_decode(const float* queries, const float* cache, const int32_t* tables, const int32_t* lengths,
-                        float* output, int sequences, int heads, int kv_heads, int values_part, int dim,
-                        int value_dim, int table_stride, int block_tokens, int64_t row_stride,
-                        int64_t cache_slots, float scale) {
-    const int group = heads / kv_heads;
-#pragma omp parallel
-    {
-        std::vector<float> scores;
-#pragma omp for collapse(2) schedule(dynamic)
-        for (int sequence = 0; sequence < sequences; ++sequence)
-            for (int kv_head = 0; kv_head < kv_heads; ++kv_head) {
-                const int length = lengths[sequence];
-                const int32_t* table = tables + static_cast<size_t>(sequence) * table_stride;
-                const auto slot_of = [=](int place) {
-                    return int64_t{table[place / block_tokens]} * block_tokens + place % block_tokens;
-                };
-                const float* keys = cache + kv_head * cache_slots * dim;
-                const float* values = cache + (values_part + kv_head) * cache_slots * dim;
-                const int first = kv_head * group;  // of the heads that share these keys
-                const float* query = queries + sequence * row_stride + static_cast<size_t>(first) * dim;
-                float* attended = output + (static_cast<size_t>(sequence) * heads + first) * value_dim;
-                scores.resize(static_cast<size_t>(group) * length);
-                for (int place = 0; place < length; ++place) {
-                    const float* key = keys + slot_of(place) * dim;
-                    for (int g = 0; g < group; ++g) {
-                        float product = 0.0f;
-#pragma omp simd reduction(+ : product)
-                        for (int i = 0; i < dim; ++i) product += query[g * dim + i] * key[i];
-                        scores[static_cast<size_t>(g) * length + place] = product * scale;
-                    }
-                }
-                for (int g = 0; g < group; ++g) {
-                    float* own = scores.data() + static_cast<size_t>(g) * length;
-                    float highest = own[0], total = 0.0f;
-                    for (int place = 1; place < length; ++place) highest = std::fmax(highest, own[place]);
-#pragma omp simd reduction(+ : total)
-                    for (int place = 0; place < length; ++place) {
-                        own[place] = std::exp(own[place] - highest);
-                        total += own[place];
-                    }
-                    const float inverse = 1.0f / total;
-                    for (int place = 0; place < length; ++place) own[place] *= inverse;
-                }
-                std::memset(attended, 0, sizeof(float) * group * value_dim);
-                for (int place = 0; place < length; ++place) {
-                    const float* value = values + slot_of(place) * dim;
-                    for (int g = 0; g < group; ++g) {
-                        const float weight = scores[static_cast<size_t>(g) * length + place];
-#pragma omp simd
-                        for (int i = 0; i < value_dim; ++i) attended[g * value_dim + i] += weight * value[i];
-                    }
-                }
-            }
     }
 }
 

@@ -1,0 +1,84 @@
+"""Products of bfloat16 rows in C++, for processors with AVX-512's instructions for them."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inference.engine.number_format import cpu_instructions
+from inference.engine.operators.native.build import NativeUnavailable, load_native
+
+OUTPUTS_A_BLOCK = 64  # of the packed layout (`products.cpp`)
+_P, _I = ctypes.c_void_p, ctypes.c_int
+
+
+@dataclass(frozen=True, slots=True)
+class NativeLinear:
+    """A weight in bfloat16, 64 outputs side by side; sums in float32.
+
+    One layout for a single row, which waits for memory, and for a whole prompt, which waits for arithmetic.
+
+    Attributes:
+        packed: [blocks, inputs / 2, 64, 2].
+        bias: [blocks * 64] float32.
+        outputs: as many of the last block's outputs are filled up with zeros as it takes.
+    """
+
+    library: Any
+    packed: Tensor
+    bias: Tensor
+    outputs: int
+
+    @classmethod
+    def pack(cls, weight: Tensor, bias: Tensor | None) -> NativeLinear:
+        """Pack a bfloat16 [out, in].
+
+        Raises:
+            RuntimeError: this processor hasn't the instructions, there is no compiler, or `in` is odd.
+        """
+        outputs, inputs = weight.shape
+        if weight.dtype != torch.bfloat16 or inputs % 2:
+            raise RuntimeError(f"no packing for {weight.dtype} with {inputs} inputs")
+        library = _library()
+        blocks = -(-outputs // OUTPUTS_A_BLOCK)
+        packed = weight.new_empty(blocks, inputs // 2, OUTPUTS_A_BLOCK, 2)
+        library.hadal_pack(weight.contiguous().data_ptr(), packed.data_ptr(), outputs, inputs)
+        filled = torch.zeros(blocks * OUTPUTS_A_BLOCK)
+        if bias is not None:
+            filled[:outputs] = bias
+        return cls(library, packed, filled, outputs)
+
+    @property
+    def nbytes(self) -> int:
+        """The weights' bytes in memory."""
+        return self.packed.nbytes
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """From [rows, in] to [rows, out], bfloat16."""
+        rows = rows.contiguous()
+        count, inputs = rows.shape
+        product = rows.new_empty(count, self.outputs)
+        self.library.hadal_linear(
+            rows.data_ptr(),
+            self.packed.data_ptr(),
+            self.bias.data_ptr(),
+            product.data_ptr(),
+            count,
+            inputs,
+            self.outputs,
+        )
+        return product
+
+
+def _library() -> Any:
+    try:
+        library = load_native(cpu_instructions())
+        library.hadal_pack.argtypes, library.hadal_pack.restype = (_P, _P, _I, _I), None
+        library.hadal_linear.argtypes, library.hadal_linear.restype = (_P, _P, _P, _P, _I, _I, _I), None
+    except (NativeUnavailable, AttributeError) as error:
+        raise RuntimeError(f"no native products here: {error}") from error
+    return library
