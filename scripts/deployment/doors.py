@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from .cluster import Cluster
 from .errors import Failed
 
-ANSWERED_WITHIN_S = 120.0
+ANSWERED_WITHIN_S = 300.0
 _HOST = re.compile(r"([a-z0-9-]+)\.([a-z0-9-]+)\.svc(?:\.|$)")
 
 

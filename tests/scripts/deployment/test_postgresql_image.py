@@ -102,5 +102,5 @@ def test_the_server_makes_its_data_once_and_lets_in_whoever_has_the_password(fol
 
 def test_a_machine_without_the_tools_is_told_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Unfit, match="there is no mmdebstrap to make"):
+    with pytest.raises(Unfit, match="couldn't be made: none of buildah, podman, docker is here"):
         postgresql_image.make_postgresql(tmp_path / "image.tar")
