@@ -1,4 +1,4 @@
-"""On the node, with every function at zero and the model warm: the first token of a chat, and of a stored turn.
+"""On the node, every function at zero and the model warm: the first token of a chat, and of a stored turn.
 
 `scripts/bench cluster_cold [TRIES]` (20). Between tries it waits until no function runs; Knative's waiting
 times are at their shortest meanwhile, which changes how soon functions end and not how they start.
@@ -6,22 +6,19 @@ times are at their shortest meanwhile, which changes how soon functions end and 
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from benchmarks._frame import Row, Table
 from benchmarks.cluster.calls import FrontDoor, Took
 from scripts.node.cluster.place import DOMAIN, INGRESS
-from tests.journeys.node import NAMESPACE, Deployed, api_key, cluster
+from tests.journeys.node import NAMESPACE, Deployed, api_key, soon_at_zero
 
 TRIES = 20
 STATELESS_BAR_S, STORED_BAR_S = 3.5, 6.0
 AT_ZERO_WITHIN_S = 240.0
-SHORTEST = {"stable-window": "6s", "scale-to-zero-grace-period": "6s"}
 
 
 async def main() -> Table:
@@ -32,7 +29,7 @@ async def main() -> Table:
     deployed = Deployed(f"http://{host}", door.api_key)
     (model, *_) = door.models()
     conversation = door.conversation()
-    with _soon_at_zero():
+    with soon_at_zero():
         stateless = _tried(deployed, tries, lambda: door.chat(model))
         stored = _tried(deployed, tries, lambda: door.chat(model, conversation=conversation))
     rows = []
@@ -60,15 +57,3 @@ def _tried(deployed: Deployed, tries: int, call: Callable[[], Took]) -> list[Too
 
 def _p95(ordered: list[float]) -> float:
     return statistics.quantiles(ordered, n=20, method="inclusive")[-1] if len(ordered) > 1 else ordered[0]
-
-
-@contextmanager
-def _soon_at_zero() -> Iterator[None]:
-    of = ("configmap", "config-autoscaler", "--namespace=knative-serving")
-    before = json.loads(cluster("kubectl", "get", *of, "-o", "json")).get("data", {})
-    back = {name: before.get(name) for name in SHORTEST}
-    cluster("kubectl", "patch", *of, "--type=merge", "-p", json.dumps({"data": SHORTEST}))
-    try:
-        yield
-    finally:
-        cluster("kubectl", "patch", *of, "--type=merge", "-p", json.dumps({"data": back}))

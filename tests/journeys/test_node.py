@@ -29,7 +29,7 @@ TICK_WITHIN_S = 150.0
 
 @pytest.fixture(scope="module")
 def deployed(model: ModelServer) -> Iterator[Deployed]:
-    with node.hadal(model.url, TURN_DEADLINE_S="2") as there:
+    with node.soon_at_zero(), node.hadal(model.url, TURN_DEADLINE_S="2") as there:
         yield there
 
 
