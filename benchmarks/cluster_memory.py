@@ -19,7 +19,7 @@ async def main() -> Table:
     """Wait until every function is at zero, and look."""
     deployed = Deployed("", "")
     ends_at_s = time.monotonic() + AT_ZERO_WITHIN_S
-    while not deployed.is_at_zero():  # noqa: ASYNC110  it is a cluster that is asked
+    while not deployed.is_at_zero():
         if time.monotonic() > ends_at_s:
             raise RuntimeError(f"some function isn't at zero after {AT_ZERO_WITHIN_S:g} s")
         await asyncio.sleep(1)
