@@ -30,7 +30,7 @@ from .validation import (
 )
 
 _OWN = ("id", "subject", "time")
-_NEVER = b"no value leaves this, as each of these characters is plain"
+_NEVER = b"no values leave this: letters are plain"
 
 Pick = Callable[[Sequence[Any]], tuple[Any, ...]]
 

@@ -222,7 +222,7 @@ def test_an_attribute_that_stands_twice_is_refused_in_a_text_spelt_as_ours(tail:
         (b',"data":1}}', None),
         (b',"data":}', None),
         (b',"data":1,}', None),
-        (b',"data":1', None),
+        (b',"data":12', None),
         (b',"data":1}x}', None),
         (b',"data":"\xff"}', None),
         (b',,"data":1}', None),
