@@ -9,23 +9,32 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
+from .progress import ImagesFailed
+
 _CHUNK_BYTES = 1 << 20
 
 
 def layer_sizes(archive: Path) -> dict[str, int]:
-    """The bytes that each layer takes unpacked, by its unpacked form's digest, from the lowest one up."""
+    """The bytes that each layer takes unpacked, by its unpacked form's digest, from the lowest one up.
+
+    Raises:
+        ImagesFailed: it is no OCI archive.
+    """
     with tarfile.open(archive) as tar:
-        manifest = _blob(tar, _json(tar, "index.json")["manifests"][0]["digest"])
-        config = _blob(tar, manifest["config"]["digest"])
+        manifest = _manifest(tar)
         sizes = [_unpacked_bytes(_open(tar, layer["digest"])) for layer in manifest["layers"]]
-        return dict(zip(config["rootfs"]["diff_ids"], sizes, strict=True))
+        digests = _blob(tar, manifest["config"]["digest"])["rootfs"]["diff_ids"]
+        return dict(zip(digests, sizes, strict=True))
 
 
 def config(archive: Path) -> dict[str, Any]:
-    """The image's configuration: user, environment, entry point, labels."""
+    """The image's configuration: user, environment, entry point, labels.
+
+    Raises:
+        ImagesFailed: it is no OCI archive.
+    """
     with tarfile.open(archive) as tar:
-        manifest = _blob(tar, _json(tar, "index.json")["manifests"][0]["digest"])
-        whole: dict[str, Any] = _blob(tar, manifest["config"]["digest"])["config"]
+        whole: dict[str, Any] = _blob(tar, _manifest(tar)["config"]["digest"])["config"]
         return whole
 
 
@@ -34,20 +43,30 @@ def bytes_above(sizes: dict[str, int], base: Collection[str]) -> int:
     return sum(size for digest, size in sizes.items() if digest not in base)
 
 
-def _json(tar: tarfile.TarFile, name: str) -> Any:
-    member = tar.extractfile(name)
-    assert member is not None  # noqa: S101 - a file of the archive
-    return json.load(member)
+def _manifest(tar: tarfile.TarFile) -> Any:
+    """The one image's; some tools put an index into the index, whose later entries are attestations."""
+    found = json.load(_file(tar, "index.json"))
+    while "manifests" in found:
+        found = _blob(tar, found["manifests"][0]["digest"])
+    return found
 
 
 def _blob(tar: tarfile.TarFile, digest: str) -> Any:
-    return _json(tar, "blobs/" + digest.replace(":", "/"))
+    return json.load(_open(tar, digest))
 
 
 def _open(tar: tarfile.TarFile, digest: str) -> IO[bytes]:
-    member = tar.extractfile("blobs/" + digest.replace(":", "/"))
-    assert member is not None  # noqa: S101 - a file of the archive
-    return member
+    return _file(tar, "blobs/" + digest.replace(":", "/"))
+
+
+def _file(tar: tarfile.TarFile, name: str) -> IO[bytes]:
+    try:
+        file = tar.extractfile(name)
+    except KeyError:
+        file = None
+    if file is None:
+        raise ImagesFailed(f"{tar.name!s} is no OCI archive (docker writes one from version 25 on)")
+    return file
 
 
 def _unpacked_bytes(layer: IO[bytes]) -> int:

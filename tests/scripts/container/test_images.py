@@ -79,7 +79,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     for name in ("buildah", "mmdebstrap"):
         debian.need(debian.program(name), name, (name,))
     folder = tmp_path_factory.mktemp("images")
-    built = build_image(FUNCTIONS, Tool("buildah", folder / "storage"), Wish(), folder / "dist")
+    before = os.umask(0o077)  # whoever builds it, all shall be able to read it
+    try:
+        built = build_image(FUNCTIONS, Tool("buildah", folder / "storage"), Wish(), folder / "dist")
+    finally:
+        os.umask(before)
     image = Image(built, folder / "storage")
     yield image
     image.buildah("rmi", "--all", "--force")
