@@ -55,7 +55,7 @@ class Scheduler:
             self.waiting.remove(sequence)
 
     def next_step(self) -> list[Chunk]:
-        """The chunks of the next step; none if there is nothing to do."""
+        """The chunks of the next step, those of one adapter side by side; none if there is nothing to do."""
         chunks: list[Chunk] = []
         budget = self.step_tokens
         decoding = [sequence for sequence in self.running if sequence.missing == 1]
@@ -72,7 +72,7 @@ class Scheduler:
             if not admitted:
                 break
             budget -= self._schedule(sequence, budget, chunks)
-        return chunks
+        return sorted(chunks, key=lambda chunk: chunk.sequence.request.adapter or "")
 
     def computed(self, chunk: Chunk) -> None:
         """The chunk's entries are in the cache; blocks that are full by now can be found by others."""
