@@ -13,6 +13,8 @@ import subprocess
 from benchmarks._frame import Row, Table
 from benchmarks.engine_cpu import PASS_LIMIT_S, PEERS, SERVICE, checkpoint
 
+BAR_ONE_ADAPTER = 1.3
+
 
 def measured() -> dict[str, float]:
     """Milliseconds a step, by the number of adapters in it."""
@@ -26,7 +28,10 @@ def measured() -> dict[str, float]:
 
 
 async def main() -> Table:
-    """Measure. There is no bar: what an adapter costs has no peer on a CPU."""
+    """Measure. The bar is of the ratio to a step without; one adapter has 3 % of the layers' numbers."""
     table = Table("A decode step of 16 sequences with adapters")
-    table.rows.extend(Row(f"{adapters} adapters", taken, "ms") for adapters, taken in measured().items())
+    taken = measured()
+    for adapters, milliseconds in taken.items():
+        table.rows.append(Row(f"{adapters} adapters", milliseconds, "ms"))
+    table.rows.append(Row("1 adapter / none", taken["1"] / taken["0"], "x", BAR_ONE_ADAPTER))
     return table
