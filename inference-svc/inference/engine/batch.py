@@ -16,10 +16,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class AdapterRows:
-    """The rows of a step that belong to sequences with one adapter: a run, or their numbers, [rows] int64."""
+    """A run of a step's rows that belong to sequences with one adapter."""
 
     adapter: str
-    rows: slice | Tensor
+    rows: slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Batch:
         context_lengths: [sequences] int32: tokens with a cache entry after this step.
         block_tables: [sequences, blocks of the longest] int32, padded with 0.
         logit_rows: [rows] int64: the tokens whose logits are wanted.
-        adapters: one for each adapter in the step; the other rows have none.
+        adapters: the runs of rows that have one; the other rows have none.
     """
 
     token_ids: Tensor

@@ -62,7 +62,7 @@ class Scheduler:
             self.waiting.remove(sequence)
 
     def next_step(self) -> list[Chunk]:
-        """The chunks of the next step; none if there is nothing to do."""
+        """The chunks of the next step, those of one adapter side by side; none if there is nothing to do."""
         chunks: list[Chunk] = []
         budget = self.step_tokens
         decoding = [sequence for sequence in self.running if sequence.missing == 1]
@@ -79,7 +79,7 @@ class Scheduler:
             if not admitted:
                 break
             budget -= self._schedule(sequence, budget, chunks)
-        return chunks
+        return sorted(chunks, key=lambda chunk: chunk.sequence.request.adapter or "")
 
     def with_drafts(self, chunk: Chunk, drafts: Items[int]) -> Chunk:
         """The last chunk of a sequence with as many drafts as free blocks have room for."""

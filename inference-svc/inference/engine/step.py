@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Items
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def batch_of(chunks: Items[Chunk], block_tokens: int, device: torch.device) -> B
         context_lengths=torch.from_numpy((first + lengths).astype(np.int32)).to(device),
         block_tables=torch.from_numpy(tables).to(device),
         logit_rows=torch.tensor(rows, dtype=torch.int64, device=device),
-        adapters=adapter_rows([chunk.sequence.request.adapter for chunk in chunks], ends, device),
+        adapters=adapter_rows([chunk.sequence.request.adapter for chunk in chunks], ends),
     )
 
 
@@ -61,21 +62,13 @@ def _spans(chunk: Chunk) -> list[_Span]:
     return [(sequence.blocks, first + i, [token]) for i, token in enumerate((*tokens, *chunk.drafts))]
 
 
-def adapter_rows(
-    adapters: Items[str | None], starts: Items[int], device: torch.device
-) -> tuple[AdapterRows, ...]:
-    """The rows of each adapter in a step whose sequences begin at `starts`, with the end behind them."""
-    rows: dict[str, list[int]] = {}
-    for adapter, (start, end) in zip(adapters, pairwise(starts), strict=True):
-        if adapter is not None:
-            rows.setdefault(adapter, []).extend(range(start, end))
-    return tuple(AdapterRows(adapter, _place(own, device)) for adapter, own in rows.items())
-
-
-def _place(rows: list[int], device: torch.device) -> slice | torch.Tensor:
-    if rows[-1] - rows[0] == len(rows) - 1:
-        return slice(rows[0], rows[-1] + 1)
-    return torch.tensor(rows, device=device)
+def adapter_rows(adapters: Items[str | None], starts: Items[int]) -> tuple[AdapterRows, ...]:
+    """The runs of rows with one adapter, of sequences that begin at `starts`, with the end behind them."""
+    runs = groupby(zip(adapters, pairwise(starts), strict=True), key=itemgetter(0))
+    spans = ((adapter, [span for _, span in run]) for adapter, run in runs)
+    return tuple(
+        AdapterRows(adapter, slice(own[0][0], own[-1][1])) for adapter, own in spans if adapter is not None
+    )
 
 
 def wanted_rows(chunk: Chunk) -> int:

@@ -54,6 +54,7 @@ class RecallingModel:
             raise RuntimeError("poisoned")
         self.steps.append(len(batch.token_ids))
         adapters = torch.zeros_like(batch.token_ids)
+        assert len({own.adapter for own in batch.adapters}) == len(batch.adapters)  # side by side
         for own in batch.adapters:
             adapters[own.rows] = 1 + ADAPTERS.index(own.adapter)
         cache.slots[batch.slots] = batch.token_ids + VOCABULARY * adapters

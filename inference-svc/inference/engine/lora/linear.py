@@ -2,7 +2,8 @@
 
 Sources: Chen et al., "Punica: Multi-Tenant LoRA Serving", 2023; Sheng et al., "S-LoRA", 2023. The base
 product is computed once for all rows of a step, in whatever packing it has; then for each adapter in the step
-`(x A) B` of its rows is added. A step without adapters does nothing more than before.
+`(x A) B` of its rows, which the scheduler has put side by side, is added. A step without adapters does
+nothing more than before.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from inference.engine.batch import AdapterRows
@@ -54,15 +54,11 @@ class Delta:
         """Its matrices' bytes in memory."""
         return self.down.nbytes + sum(part.up.nbytes for part in self.parts)
 
-    def add(self, product: Tensor, rows: Tensor, place: slice | Tensor) -> None:
-        """Add to the product's rows at `place` what these rows of its input give."""
-        narrow = rows[place] @ self.down
+    def add(self, product: Tensor, rows: Tensor) -> None:
+        """Add to a product's rows what these rows of its input give."""
+        narrow = rows @ self.down
         for part in self.parts:
-            change = narrow[:, part.ranks]
-            if isinstance(place, slice):
-                product[place, part.columns].addmm_(change, part.up)
-            else:
-                product[:, part.columns].index_add_(0, place, torch.mm(change, part.up))
+            product[:, part.columns].addmm_(narrow[:, part.ranks], part.up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +77,7 @@ class AdaptedLinear:
     def __call__(self, rows: Tensor) -> Tensor:
         """From [rows, in] to [rows, out]."""
         product = self.base(rows)
-        for of_adapter in self.step.rows:
-            if delta := self.deltas.get(of_adapter.adapter):
-                delta.add(product, rows, of_adapter.rows)
+        for run in self.step.rows:
+            if delta := self.deltas.get(run.adapter):
+                delta.add(product[run.rows], rows[run.rows])
         return product

@@ -178,11 +178,12 @@ def test_transformers_serves_no_adapters_and_says_so_at_start(
 
 
 def test_rows_of_one_adapter_are_a_run_where_they_lie_side_by_side() -> None:
-    one, other = adapter_rows(["a", "a", None, "b", None, "b"], [0, 1, 4, 5, 6, 7, 9], torch.device("cpu"))
-    assert one == AdapterRows("a", slice(0, 4))
-    assert other.adapter == "b"
-    assert isinstance(other.rows, torch.Tensor)
-    assert other.rows.tolist() == [5, 7, 8]
+    assert adapter_rows(["a", "a", None, "b", None, "b"], [0, 1, 4, 5, 6, 7, 9]) == (
+        AdapterRows("a", slice(0, 4)),
+        AdapterRows("b", slice(5, 6)),
+        AdapterRows("b", slice(7, 9)),
+    )
+    assert adapter_rows([None, None], [0, 1, 2]) == ()
 
 
 def test_a_step_without_adapters_only_computes_the_base_product() -> None:

@@ -64,6 +64,6 @@ class Stepper:
                 [table + [0] * (widest - len(table)) for table in tables], dtype=torch.int32, device=device
             ),
             logit_rows=torch.arange(starts[-1]) if every_row else torch.tensor(starts[1:], device=device) - 1,
-            adapters=adapter_rows([(adapters or {}).get(name) for name in more], starts, device),
+            adapters=adapter_rows([(adapters or {}).get(name) for name in more], starts),
         )
         return self.model.forward(batch, self.cache)
