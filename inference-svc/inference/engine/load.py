@@ -14,14 +14,10 @@ from inference.checkpoint.gguf_convert import BLOCKS
 from inference.engine.number_format import NumberFormat
 from inference.engine.options import BLOCK_TOKENS, MOST_RUNNING, STEP_TOKENS, EngineOptions, Machine
 from inference.engine.port import Engine, EngineDescription, GenerationRequest
+from inference.engine.runtime import set_up_runtime
 
 if TYPE_CHECKING:
     from inference.engine.batch import CausalModel
-
-# How long torch's threads spin while they wait for each other. Left to itself the runtime spins without end,
-# and where other processes want the same cores that costs several times the step; without any spinning a step
-# of a small model takes half as long again.
-_SPINS = "10000"
 
 Progress = Callable[[int], None]
 _log = logging.getLogger(__name__)
@@ -36,7 +32,7 @@ def load_engine(folder: Path, options: EngineOptions, progress: Progress = lambd
         OSError: a file is missing or can't be read.
         ValueError: the checkpoint is not one of a causal language model that transformers knows.
     """
-    os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
+    set_up_runtime()
     import torch
 
     from inference.engine.models import UnsupportedArchitecture

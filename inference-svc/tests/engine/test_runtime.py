@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from inference.engine.runtime import set_up_runtime
+
+
+def test_what_an_operator_says_of_the_runtime_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    monkeypatch.delenv("LRU_CACHE_CAPACITY", raising=False)
+    set_up_runtime()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+    assert os.environ["LRU_CACHE_CAPACITY"] == "128"
+
+
+def test_the_command_sets_the_runtime_up_before_torch_is_there() -> None:
+    """Its libraries read the environment once, as they are loaded."""
+    program = (
+        "import os, sys\n"
+        "from inference import __main__ as command\n"
+        "command.serve = lambda _: sys.exit(os.environ['GOMP_SPINCOUNT'] != '10000' or 'torch' in sys.modules)\n"
+        "command.main()\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment | {"MODEL_ID": "none"}, check=False
+    )
+    assert done.returncode == 0
