@@ -10,8 +10,8 @@ _DEFAULTS = {
     # spinning a step of a small model takes half as long again.
     "GOMP_SPINCOUNT": "10000",
     # How many kernels oneDNN, and torch in front of it, keep for shapes that they have met: hundreds of
-    # kilobytes each, and every number of rows is a shape. With the thousand that both keep otherwise, a service
-    # grows by half a gigabyte over its first ten thousand requests.
+    # kilobytes each, and every number of rows is a shape. With the thousand that both keep otherwise, a
+    # service grows by half a gigabyte over its first ten thousand requests.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
     "LRU_CACHE_CAPACITY": "128",
 }
