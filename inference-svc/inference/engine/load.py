@@ -56,7 +56,10 @@ def _load_model(folder: Path, options: EngineOptions, machine: Machine, progress
     from inference.engine.models import LoadOptions, load_gguf_model, load_model
 
     if machine.computes_blocks(folder, options):
-        return load_gguf_model(folder / BLOCKS, LoadOptions(quantization=options.quantize, progress=progress))
+        return load_gguf_model(
+            folder / BLOCKS,
+            LoadOptions(machine.number_format.dtype, quantization=options.quantize, progress=progress),
+        )
     return load_model(
         folder,
         LoadOptions(dtype=machine.number_format.dtype, device=machine.device, progress=progress),
