@@ -72,7 +72,7 @@ class Comparison:
         return [*self._told(figures), *self._ratios(figures), *self._under(roof, figures["engine"])]
 
     def _measured(self, rounds: int) -> tuple[dict[str, Figures], float]:
-        """All peers in turn, `PASSES` times; and the best bandwidth seen between them, in bytes a second."""
+        """All peers in turn, `PASSES` times; and the median bandwidth between them, in bytes a second."""
         workload = json.dumps(
             {
                 "lengths": LENGTHS,
@@ -88,11 +88,11 @@ class Comparison:
             for name, peer in self.peers.items():
                 runs[name].append(run(peer.script, peer.model, workload, *peer.options, python=peer.python))
                 if self.step_bytes:
-                    bandwidths += run("bandwidth.py", machine().cores)["bytes_per_s"]
+                    bandwidths.append(max(run("bandwidth.py", machine().cores)["bytes_per_s"]))
         figures = {
             name: Figures(_median(taken, "single"), _median(taken, "mixed")) for name, taken in runs.items()
         }
-        return figures, max(bandwidths, default=0.0)
+        return figures, statistics.median(bandwidths) if bandwidths else 0.0
 
     def _told(self, figures: Mapping[str, Figures]) -> list[Row]:
         return [

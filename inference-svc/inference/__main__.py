@@ -11,6 +11,7 @@ import uvloop
 
 from inference.checkpoint.errors import CheckpointError
 from inference.checkpoint.locate import check_adapter, check_model_id
+from inference.engine.runtime import set_up_runtime
 from inference.logs import set_up_logging
 from inference.server import default_name, serve
 from inference.settings import Settings, SettingsError, read_settings
@@ -44,6 +45,7 @@ def main() -> int:
             print(f"inference: {line}", file=sys.stderr)  # noqa: T201 (before there is a log)
         return 2
     set_up_logging(settings.log_level)
+    set_up_runtime()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(settings))
 

@@ -15,14 +15,10 @@ from inference.checkpoint.gguf_convert import BLOCKS
 from inference.engine.number_format import NumberFormat
 from inference.engine.options import BLOCK_TOKENS, MOST_RUNNING, STEP_TOKENS, EngineOptions, Machine
 from inference.engine.port import Engine, EngineDescription, GenerationRequest
+from inference.engine.runtime import set_up_runtime
 
 if TYPE_CHECKING:
     from inference.engine.batch import CausalModel
-
-# How long torch's threads spin while they wait for each other. Left to itself the runtime spins without end,
-# and where other processes want the same cores that costs several times the step; without any spinning a step
-# of a small model takes half as long again.
-_SPINS = "10000"
 
 Progress = Callable[[int], None]
 _log = logging.getLogger(__name__)
@@ -38,7 +34,7 @@ def load_engine(folder: Path, options: EngineOptions, progress: Progress = lambd
         ValueError: the checkpoint is not one of a causal language model that transformers knows, or an
             adapter isn't one for it.
     """
-    os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
+    set_up_runtime()
     import torch
 
     from inference.engine.models import UnsupportedArchitecture
@@ -73,7 +69,12 @@ def _load_model(folder: Path, options: EngineOptions, machine: Machine, progress
 
     adapters = [read_adapter(name, place) for name, place in options.adapters.items()]
     if machine.computes_blocks(folder, options):
-        quantized = LoadOptions(quantization=options.quantize, progress=progress, adapters=adapters)
+        quantized = LoadOptions(
+            machine.number_format.dtype,
+            quantization=options.quantize,
+            progress=progress,
+            adapters=adapters,
+        )
         return load_gguf_model(folder / BLOCKS, quantized)
     return load_model(
         folder,

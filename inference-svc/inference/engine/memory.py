@@ -100,7 +100,7 @@ def plan_memory(folder: Path, options: EngineOptions) -> MemoryPlan:
         return _plan_of_transformers(weights, dtype)
     token_bytes = shape.cache_numbers_per_token * dtype.itemsize
     if machine.computes_blocks(folder, options):
-        weight_bytes = _blocks_bytes(folder, weights, options.quantize)
+        weight_bytes = _blocks_bytes(folder, weights, options.quantize, dtype)
     else:
         weight_bytes = _packed_bytes(weights, dtype, machine.device, tied=shape.tied_embeddings)
     adapter_bytes = sum(map(adapter_numbers, options.adapters.values())) * dtype.itemsize
@@ -135,12 +135,12 @@ def _filled_up(shape: tuple[int, ...], packing: str) -> int:
     return -(-shape[0] // OUTPUTS_A_BLOCK) * OUTPUTS_A_BLOCK * math.prod(shape[1:])
 
 
-def _blocks_bytes(folder: Path, weights: CheckpointWeights, quantize: str) -> int:
+def _blocks_bytes(folder: Path, weights: CheckpointWeights, quantize: str, dtype: torch.dtype) -> int:
     """Of a GGUF's own blocks: packed, beside them unpacked for many rows, and the table of embeddings."""
-    unpacked = {"packed": 0, "unpacked": torch.float32.itemsize}.get(quantize)
+    packing = choose_packing(dtype, torch.device("cpu")).name
+    unpacked = {"packed": 0, "unpacked": dtype.itemsize}.get(quantize)
     if unpacked is None:
-        halved = choose_packing(torch.float32, torch.device("cpu")).name == FLOAT16_WEIGHTS
-        unpacked = _HALF_BYTES if halved else torch.float32.itemsize
-    sizes = {name: math.prod(shape) for name, shape, _ in weights.sizes()}
+        unpacked = _HALF_BYTES if packing == FLOAT16_WEIGHTS else dtype.itemsize
+    sizes = {name: _filled_up(shape, packing) for name, shape, _ in weights.sizes()}
     table_bytes = sizes.get(_EMBEDDING, 0) * _HALF_BYTES
     return (folder / BLOCKS).stat().st_size + sum(sizes.values()) * unpacked + table_bytes

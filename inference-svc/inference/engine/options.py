@@ -58,6 +58,6 @@ class Machine:
         return cls(device, choose_number_format(options.dtype, device, cpu_instructions()))
 
     def computes_blocks(self, folder: Path, options: EngineOptions) -> bool:
-        """Whether a GGUF's own blocks are computed: where the folder has them and rows are float32."""
-        native = (self.device, self.number_format.dtype) == ("cpu", "float32")
+        """Whether a GGUF's own blocks are computed: on a CPU, where the folder has them."""
+        native = self.device == "cpu" and self.number_format.dtype in ("float32", "bfloat16")
         return native and options.quantize != "none" and (folder / BLOCKS).is_file()

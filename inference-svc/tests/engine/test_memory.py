@@ -52,11 +52,16 @@ def test_without_a_wish_the_cache_takes_at_most_a_quarter_of_the_budget(
     assert 1 << 17 < plan.cache_bytes <= 1 << 18
 
 
-def test_the_default_model_s_own_blocks_take_no_more_than_was_planned(default_model: Path) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "quantize"), [("float32", "packed"), ("bfloat16", "packed"), ("bfloat16", "auto")]
+)
+def test_the_default_model_s_own_blocks_take_no_more_than_was_planned(
+    dtype: str, quantize: str, default_model: Path
+) -> None:
     from inference.engine.load import load_engine
     from inference.engine.memory import plan_memory
 
-    options = EngineOptions("float32", quantize="packed", cache_tokens=640)
+    options = EngineOptions(dtype, quantize=quantize, cache_tokens=640)
     plan = plan_memory(default_model, options)
     engine = load_engine(default_model, options)
     engine.close()

@@ -21,19 +21,19 @@ from inference.engine.quantization.packing import BlockPacking
 
 @torch.inference_mode()
 def load_gguf_model(path: Path, options: LoadOptions) -> LoadedNetwork:
-    """Load a Llama, Qwen2 or Qwen3 from a GGUF file; rows are float32, the weights what `quantization` says.
+    """Load a Llama, Qwen2 or Qwen3 from a GGUF file; the weights are what `quantization` says.
 
     Raises:
         OSError: the file can't be read.
         ValueError: it is no GGUF file, a tensor is missing, or an option isn't right here.
         CheckpointError: its architecture isn't one of these.
     """
-    device = torch.device("cpu")
-    plain = choose_packing(torch.float32, device, options.packing)
-    kernels, why = choose_kernels(options.kernels, torch.float32, device, cpu_instructions())
-    packing = BlockPacking(plain, kernels, options.quantization)
+    device, dtype = torch.device("cpu"), getattr(torch, options.dtype)
+    plain = choose_packing(dtype, device, options.packing)
+    kernels, why = choose_kernels(options.kernels, dtype, device, cpu_instructions())
+    packing = BlockPacking(plain, kernels, options.quantization, dtype=dtype)
     base = GgufSource.open(path, packing, options.progress)
-    source = AdaptedSource(base, options.adapters, StepAdapters(), torch.float32, device)
+    source = AdaptedSource(base, options.adapters, StepAdapters(), dtype, device)
     config = base.config()
     shape = dense_shape(config, query_key_norm=config["model_type"] == "qwen3")
     network = DenseDecoder.load(source, shape, device)
@@ -42,10 +42,10 @@ def load_gguf_model(path: Path, options: LoadOptions) -> LoadedNetwork:
         ModelSpec(
             architecture=config["architectures"][0],
             layers=shape.layers,
-            cache_bytes_per_token=shape.cache_numbers_per_token * torch.float32.itemsize,
+            cache_bytes_per_token=shape.cache_numbers_per_token * dtype.itemsize,
             vocabulary_tokens=shape.vocabulary_tokens,
             context_tokens=shape.context_tokens,
-            dtype=torch.float32,
+            dtype=dtype,
             device=device,
             weight_bytes=source.nbytes,
             kernels=f"{kernels.name} ({why}); blocks {packing}; other weights {plain.name} ({plain.reason})",

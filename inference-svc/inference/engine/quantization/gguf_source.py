@@ -62,8 +62,8 @@ class GgufSource:
         return self.model.config(tokens, tied_embeddings="lm_head.weight" not in self.tensors)
 
     def tensor(self, name: str, *shape: int) -> Tensor:
-        """A small tensor, float32."""
-        tensor = self._floats(name, shape)
+        """A small tensor in the number format computed in."""
+        tensor = self._floats(name, shape).to(self.packing.dtype)
         self._count(tensor.nbytes)
         return tensor
 
@@ -82,7 +82,7 @@ class GgufSource:
             weight = torch.cat([self._floats(f"{name}.weight", (size, inputs)) for name, size in sizes])
             if reorder is not None:
                 weight, bias = reorder(weight), None if bias is None else reorder(bias)
-            linear = self.packing.plain.pack(weight, bias)
+            linear = self.packing.plain.pack(weight.to(self.packing.dtype), bias)
         self._count(linear.nbytes)
         return linear
 
@@ -90,7 +90,7 @@ class GgufSource:
         """The table in float16, three bits more than most tables have in the file."""
         table = self._floats(name, (tokens, hidden)).to(torch.float16)
         self._count(table.nbytes)
-        return TableEmbedding(table, torch.float32)
+        return TableEmbedding(table, self.packing.dtype)
 
     def _count(self, nbytes: int) -> None:
         self.nbytes += nbytes
@@ -122,7 +122,9 @@ class GgufSource:
             return None
         return torch.cat(
             [
-                self.tensor(f"{name}.bias", size) if f"{name}.bias" in self else torch.zeros(size)
+                self.tensor(f"{name}.bias", size)
+                if f"{name}.bias" in self
+                else torch.zeros(size, dtype=self.packing.dtype)
                 for name, size in sizes
             ]
         )

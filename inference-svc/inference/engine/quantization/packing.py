@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from inference.engine.operators.kernels import Kernels
 from inference.engine.operators.linear import HALF_LARGEST, HalfWeightLinear, Linear
@@ -46,6 +47,7 @@ class BlockPacking:
         kernels: the native ones multiply a file's bytes as they are; else torch's packed operators do.
         mode: one of `MODES`.
         clock: seconds.
+        dtype: of the rows.
         few_rows: by (outputs, inputs): up to how many rows the packed form was the faster one.
         evicting: written before each product that is timed, so that the weights come from memory.
     """
@@ -54,6 +56,7 @@ class BlockPacking:
     kernels: Kernels
     mode: str = "auto"
     clock: Clock = time.perf_counter
+    dtype: torch.dtype = torch.float32
     few_rows: dict[tuple[int, int], int] = field(default_factory=dict)
     evicting: Tensor = field(default_factory=lambda: torch.zeros(_EVICTING_NUMBERS))
 
@@ -77,7 +80,7 @@ class BlockPacking:
         weight = torch.from_numpy(take_apart(kind, data).floats())
         packed = None if self.mode == "unpacked" else self._packed(kind, data, weight, bias)
         if packed is None:
-            return self.plain.pack(weight, bias)
+            return self.plain.pack(weight.to(self.dtype), bias)
         if self.mode == "packed":
             return packed
         unpacked = self._unpacked(weight, bias)
@@ -100,8 +103,8 @@ class BlockPacking:
             linear = self._pack_by_kind(kind, data, weight, bias)
             if linear is None:
                 return None
-            rows = torch.randn(1, weight.shape[1])
-            right = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)
+            rows = torch.randn(1, weight.shape[1]).to(self.dtype)
+            right = functional.linear(rows.float(), weight, None if bias is None else bias.float())
             error = float((linear(rows) - right).norm() / right.norm())
         except _REFUSALS:
             return None
@@ -119,13 +122,13 @@ class BlockPacking:
     def _unpacked(self, weight: Tensor, bias: Tensor | None) -> Linear:
         """In float16 where that packing works: it loses far less than the blocks have lost before."""
         half = self.plain.name == FLOAT16_WEIGHTS and float(weight.abs().max()) <= HALF_LARGEST
-        return (HalfWeightLinear.pack if half else self.plain.pack)(weight, bias)
+        return (HalfWeightLinear.pack if half else self.plain.pack)(weight.to(self.dtype), bias)
 
     def _measure(self, packed: Linear, unpacked: Linear, inputs: int) -> int:
         """The largest count of rows up to which `packed` is the faster one; 0 where it never is."""
         few = 0
         for count in _ROW_COUNTS:
-            rows = torch.randn(count, inputs)
+            rows = torch.randn(count, inputs).to(self.dtype)
             if self._fastest_s(packed, rows) >= self._fastest_s(unpacked, rows):
                 break
             few = count

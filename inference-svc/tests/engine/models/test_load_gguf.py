@@ -48,14 +48,23 @@ def quantized(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0"])
-@pytest.mark.parametrize(("mode", "tolerance"), [("unpacked", 5e-3), ("packed", 2e-2)])
+@pytest.mark.parametrize(
+    ("mode", "dtype", "tolerance"),
+    [
+        ("unpacked", "float32", 5e-3),
+        ("packed", "float32", 2e-2),
+        ("unpacked", "bfloat16", 3e-2),
+        ("packed", "bfloat16", 4e-2),
+        ("auto", "bfloat16", 4e-2),
+    ],
+)
 def test_blocks_give_the_logits_of_the_converted_model(
-    kind: str, mode: str, tolerance: float, tmp_path: Path
+    kind: str, mode: str, dtype: str, tolerance: float, tmp_path: Path
 ) -> None:
     """The conversion rounds to bfloat16, so they can't be equal; the tolerance is of all logits together."""
     path = quantized(tmp_path, kind)
     right = reference_logits(reference(convert_gguf(path, tmp_path / "converted", print)), IDS)
-    model = load_gguf_model(path, LoadOptions(quantization=mode))
+    model = load_gguf_model(path, LoadOptions(dtype, quantization=mode))
     logits = Stepper(model).step({"a": IDS}, every_row=True)
     assert float((logits - right).norm() / right.norm()) < tolerance
 

@@ -26,19 +26,22 @@ def kernels() -> NativeKernels:
 @pytest.mark.parametrize("kind", NativeBlockLinear.KINDS)
 @pytest.mark.parametrize("rows", [1, 4, 7])
 @pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 5e-3)])
 def test_products_are_those_of_the_unpacked_weights(
-    kind: str, rows: int, with_bias: bool, kernels: NativeKernels
+    kind: str, rows: int, with_bias: bool, dtype: torch.dtype, tolerance: float, kernels: NativeKernels
 ) -> None:
     """But for the rows' rounding to sixteen bits."""
     data = bytes_of(kind, rows=37, inputs=96)
-    bias = torch.randn(37) if with_bias else None
-    packing = BlockPacking(Packing("plain", PlainLinear), kernels, "packed")
+    bias = torch.randn(37).to(dtype) if with_bias else None
+    packing = BlockPacking(Packing("plain", PlainLinear), kernels, "packed", dtype=dtype)
     linear = packing.pack(kind, data, bias)
     assert isinstance(linear, NativeBlockLinear)
     assert linear.nbytes == data.nbytes
-    x = torch.randn(rows, 96)
-    right = PlainLinear(torch.from_numpy(take_apart(kind, data).floats()), bias)(x)
-    assert float((linear(x) - right).norm() / right.norm()) < 1e-4
+    x = torch.randn(rows, 96).to(dtype)
+    weight = torch.from_numpy(take_apart(kind, data).floats())
+    right = PlainLinear(weight, None if bias is None else bias.float())(x.float())
+    assert linear(x).dtype == dtype
+    assert float((linear(x) - right).norm() / right.norm()) < tolerance
 
 
 @pytest.mark.parametrize("kind", NativeBlockLinear.KINDS)

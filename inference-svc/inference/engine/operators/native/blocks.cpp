@@ -8,6 +8,8 @@
 #include <cstring>
 #include <vector>
 
+#include "number.h"
+
 namespace {
 
 constexpr int kBlock = 32;      // weights of a GGUF block
@@ -94,9 +96,9 @@ struct Q8_0 : Weights {
     static float offset(const uint8_t*) { return 0.0f; }
 };
 
-template <class Kind, int Rows>
+template <class Kind, int Rows, class Number>
 void multiply(const uint8_t* weight, const QuantizedRows& x, int first, int blocks, int outputs, int output,
-              float* y) {
+              Number* y) {
     __m256 lanes[Rows];
     float added[Rows] = {};
     for (int r = 0; r < Rows; ++r) lanes[r] = _mm256_setzero_ps();
@@ -110,19 +112,23 @@ void multiply(const uint8_t* weight, const QuantizedRows& x, int first, int bloc
             added[r] += offset * x.sums[place];
         }
     }
-    for (int r = 0; r < Rows; ++r)
-        y[static_cast<size_t>(first + r) * outputs + output] = sum_of(lanes[r]) + added[r];
+    for (int r = 0; r < Rows; ++r) {
+        const float product = sum_of(lanes[r]) + added[r];
+        narrow(&product, y + static_cast<size_t>(first + r) * outputs + output, 1);
+    }
 }
 
-template <class Kind>
-void block_linear(const float* x, const uint8_t* weight, float* y, int rows, int inputs, int outputs) {
+template <class Kind, class Number>
+void block_linear(const Number* x, const uint8_t* weight, Number* y, int rows, int inputs, int outputs) {
     const int blocks = inputs / kBlock;
     QuantizedRows quantized{std::vector<int16_t>(static_cast<size_t>(rows) * inputs),
                             std::vector<float>(static_cast<size_t>(rows) * blocks),
                             std::vector<float>(static_cast<size_t>(rows) * blocks)};
     for (int place = 0; place < rows * blocks; ++place) {
         const size_t start = static_cast<size_t>(place) * kBlock;
-        quantize_block(x + start, quantized.quants.data() + start, &quantized.scales[place],
+        float values[kBlock];
+        widen(x + start, values, kBlock);
+        quantize_block(values, quantized.quants.data() + start, &quantized.scales[place],
                        &quantized.sums[place]);
     }
     const size_t row_bytes = static_cast<size_t>(blocks) * Kind::kBytes;
@@ -131,8 +137,8 @@ void block_linear(const float* x, const uint8_t* weight, float* y, int rows, int
         const uint8_t* own = weight + output * row_bytes;
         int row = 0;
         for (; row + kRowsAtOnce <= rows; row += kRowsAtOnce)
-            multiply<Kind, kRowsAtOnce>(own, quantized, row, blocks, outputs, output, y);
-        for (; row < rows; ++row) multiply<Kind, 1>(own, quantized, row, blocks, outputs, output, y);
+            multiply<Kind, kRowsAtOnce, Number>(own, quantized, row, blocks, outputs, output, y);
+        for (; row < rows; ++row) multiply<Kind, 1, Number>(own, quantized, row, blocks, outputs, output, y);
     }
 }
 
@@ -141,13 +147,18 @@ void block_linear(const float* x, const uint8_t* weight, float* y, int rows, int
 extern "C" {
 
 // y[rows, outputs] = x[rows, inputs] times a GGUF matrix [outputs, inputs]; kind 0: Q4_0, 1: Q4_1, 2: Q8_0.
-void hadal_block_linear(int kind, const float* x, const uint8_t* weight, float* y, int rows, int inputs,
+void hadal_block_linear(int bfloat16, int kind, const void* x, const uint8_t* weight, void* y, int rows, int inputs,
                         int outputs) {
-    switch (kind) {
-        case 0: block_linear<Q4_0>(x, weight, y, rows, inputs, outputs); break;
-        case 1: block_linear<Q4_1>(x, weight, y, rows, inputs, outputs); break;
-        default: block_linear<Q8_0>(x, weight, y, rows, inputs, outputs);
-    }
+    in_format(bfloat16, [=](auto number) {
+        using Number = decltype(number);
+        const auto* from = static_cast<const Number*>(x);
+        auto* to = static_cast<Number*>(y);
+        switch (kind) {
+            case 0: block_linear<Q4_0>(from, weight, to, rows, inputs, outputs); break;
+            case 1: block_linear<Q4_1>(from, weight, to, rows, inputs, outputs); break;
+            default: block_linear<Q8_0>(from, weight, to, rows, inputs, outputs);
+        }
+    });
 }
 
 }  // extern "C"

@@ -27,7 +27,7 @@ _SIGNATURES = {
     "hadal_silu_mul": (_I, _P, _P, _I, _I),
     "hadal_rotate_and_write": (_I, _P, _P, _P, _P, _P, _I, _I, _I, _I, _I, _L),
     "hadal_paged_decode": (_I, _P, _P, _P, _P, _P, *[_I] * 8, _L, _L, _F),
-    "hadal_block_linear": (_I, _P, _P, _P, _I, _I, _I),
+    "hadal_block_linear": (_I, _I, _P, _P, _P, _I, _I, _I),
 }
 _WIDE_SIGNATURES = {"hadal_attend": (*[_P] * 6, *[_I] * 8, _L, _L, _F)}
 """Of what only a library for AVX-512 has."""
@@ -272,10 +272,11 @@ class NativeBlockLinear:
         return self.blocks.nbytes
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """From [rows, in] to [rows, out], float32."""
+        """From [rows, in] to [rows, out], in the number format of `rows`."""
         rows = rows.contiguous()
         product = rows.new_empty(len(rows), len(self.blocks))
         self.library.hadal_block_linear(
+            _FORMATS[rows.dtype],
             self.kind,
             rows.data_ptr(),
             self.blocks.data_ptr(),

@@ -25,3 +25,12 @@ inline void narrow(const float* from, BFloat16* to, int size) {
     const auto* bits = reinterpret_cast<const Bits*>(from);
     for (int i = 0; i < size; ++i) to[i].bits = static_cast<uint16_t>((bits[i] + 0x7fff + ((bits[i] >> 16) & 1)) >> 16);
 }
+
+// Does `work` with a number of the format that was asked for.
+template <class Work>
+void in_format(int bfloat16, Work work) {
+    if (bfloat16)
+        work(BFloat16{});
+    else
+        work(float{});
+}

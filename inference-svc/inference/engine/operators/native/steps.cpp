@@ -169,15 +169,6 @@ void paged_decode(const Number* queries, const Number* cache, const int32_t* tab
         }
 }
 
-// Does `work` with a number of the format that was asked for.
-template <class Work>
-void in_format(int bfloat16, Work work) {
-    if (bfloat16)
-        work(BFloat16{});
-    else
-        work(float{});
-}
-
 }  // namespace
 
 extern "C" {
