@@ -17,6 +17,8 @@ from tests.journeys.model_server import MODEL, model_server
 from tests.journeys.system import start
 
 CALLS, WARMING_UP = 200, 20
+ADDED_BAR_MS = 5.0
+"""Of one pass through Knative, which is what a chat takes; Knative's own gate for its data path is this at p95."""
 
 Places = dict[str, FrontDoor]
 Milliseconds = list[float]
@@ -59,10 +61,11 @@ def _rows(name: str, took: dict[str, Milliseconds]) -> list[Row]:
     rows = []
     for quantile, of in (("p50", statistics.median), ("p99", _p99)):
         runner_ms, node_ms = of(took["runner"]), of(took["node"])
+        bar_ms = ADDED_BAR_MS if (name, quantile) == ("chat", "p50") else None
         rows += [
             Row(f"{name}: runner, {quantile}", runner_ms, "ms"),
             Row(f"{name}: node, {quantile}", node_ms, "ms"),
-            Row(f"{name}: what Knative's path adds, {quantile}", node_ms - runner_ms, "ms"),
+            Row(f"{name}: what Knative's path adds, {quantile}", node_ms - runner_ms, "ms", bar_ms),
         ]
     return rows
 
