@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,9 @@ class Deployed(Door):
         """kill -9 what runs the function, in each of its pods; the sidecar and the pod stay."""
         uids = {pod["metadata"]["uid"] for pod in self.pods(service)}
         for process, uid in processes():
-            if uid in uids and "python" in (process / "exe").readlink().name:
-                os.kill(int(process.name), signal.SIGKILL)
+            with suppress(FileNotFoundError, ProcessLookupError):  # ended with the one before
+                if uid in uids and "python" in (process / "exe").readlink().name:
+                    os.kill(int(process.name), signal.SIGKILL)
 
     def is_at_zero(self) -> bool:
         """Whether no function runs."""

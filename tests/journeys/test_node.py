@@ -61,6 +61,11 @@ def in_mid_turn(
             return "failed"
 
 
+def begun(client: openai.OpenAI) -> str:
+    """A conversation, as soon as what an earlier test has killed is back: Kubernetes takes its time."""
+    return eventually(lambda: client.conversations.create().id, TICK_WITHIN_S)
+
+
 def goes_on(client: openai.OpenAI, conversation: str) -> list[str]:
     """Take a turn, as soon as the one before has come to its end; what stands there then."""
     eventually(lambda: say(client, conversation, "after").endswith(" after"), TICK_WITHIN_S)
@@ -71,7 +76,7 @@ def test_a_conversation_is_remembered_though_everything_went_to_zero_between_its
     deployed: Deployed,
 ) -> None:
     client = deployed.client()
-    conversation = client.conversations.create().id
+    conversation = begun(client)
     for turn, text in enumerate(("one", "two", "three")):
         eventually(deployed.is_at_zero, AT_ZERO_WITHIN_S)
         assert say(client, conversation, text) == f"{2 * turn + 1} {text}"
@@ -86,7 +91,7 @@ def test_a_function_killed_in_mid_turn_leaves_a_conversation_that_goes_on(
 ) -> None:
     """Promise 56: every saga ends within its time."""
     client = deployed.client()
-    conversation = client.conversations.create().id
+    conversation = begun(client)
     say(client, conversation, "before")
     assert in_mid_turn(client, model, conversation, lambda: deployed.kill(function)) == "failed"
     said = goes_on(client, conversation)
@@ -98,7 +103,7 @@ def test_a_function_killed_in_mid_turn_leaves_a_conversation_that_goes_on(
 def test_what_was_acknowledged_outlives_any_kill(deployed: Deployed) -> None:
     """Promises 45 and 56: container after container is killed; each acknowledged turn is there, once."""
     client = deployed.client()
-    conversation = client.conversations.create().id
+    conversation = begun(client)
     acknowledged = []
     for turn in range(12):
         text = f"turn-{turn}"
@@ -123,7 +128,7 @@ def test_a_model_that_dies_in_mid_stream_ends_it_with_an_error(
 ) -> None:
     """Promise 52."""
     client = deployed.client()
-    conversation = client.conversations.create().id
+    conversation = begun(client)
     body = {"model": MODEL, "messages": [{"role": "user", "content": "go"}], "stream": True}
     with model.answering(lambda _: ["half", Die()]), deployed.http() as http:
         lines = http.post("/v1/chat/completions", json={**body, "conversation": conversation}).text
@@ -135,7 +140,7 @@ def test_a_model_that_dies_in_mid_stream_ends_it_with_an_error(
 def test_a_pod_that_is_asked_to_end_finishes_its_turn(deployed: Deployed, model: ModelServer) -> None:
     """Promise 57."""
     client = deployed.client()
-    conversation = client.conversations.create().id
+    conversation = begun(client)
     say(client, conversation, "before")
     (pod,) = deployed.pods("chat")
     delete = ("kubectl", "delete", "pod", "-n", node.NAMESPACE, "--wait=false", pod["metadata"]["name"])
@@ -146,7 +151,7 @@ def test_a_pod_that_is_asked_to_end_finishes_its_turn(deployed: Deployed, model:
 @pytest.mark.usefixtures("ticks")
 def test_a_restart_of_every_pod_loses_nothing(deployed: Deployed) -> None:
     client = deployed.client()
-    conversation = client.conversations.create().id
+    conversation = begun(client)
     say(client, conversation, "before")
     cluster("kubectl", "delete", "pods", "--all", "-n", node.NAMESPACE, "--grace-period=0", "--force")
     assert goes_on(client, conversation)[:2] == ["before", "1 before"]
@@ -158,7 +163,7 @@ def test_a_turn_ends_though_the_brokers_dispatcher_dies_with_what_it_had_in_memo
 ) -> None:
     """The outbox and the expiry of turns bring it to its end (promise 56); read models catch up."""
     client = deployed.client()
-    conversation = client.conversations.create().id
+    conversation = begun(client)
     say(client, conversation, "before")
     kill = ("kubectl", "delete", "pod", "-n", "knative-eventing", "--grace-period=0", "--force", "-l")
 
