@@ -29,7 +29,7 @@ def computed(model: CausalModel, cache: KVCache, chunks: list[Chunk]) -> list[to
     rows = [wanted_rows(chunk) for chunk in chunks]
     for chunk in chunks:
         chunk.sequence.computed += chunk.tokens
-    return list(logits.split(rows))
+    return list(torch.split(logits, rows))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
