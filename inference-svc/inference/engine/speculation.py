@@ -15,48 +15,54 @@ from inference.engine.guesses import Guesses
 
 _LEAST_CHANCE = 0.05  # of a guess to be considered
 _LEAST_GAIN = 1.05  # in tokens a second, by the estimate
-_MEMORY = 0.95  # of a step's weight, what it still has one step later
+_PLAIN_STEPS = 32  # after so many steps one without guesses is due, so that what they gain is known
 _COLD_STEPS = 4  # the first ones, which take longer than any later
-_ROW_SHARE = 0.1
-_PRIOR_WEIGHT = 1.0  # in squared rows, as those that were seen
+_KEPT_STEPS = 512  # for which a time that was measured counts
+_WEIGHT = 0.2  # of the latest step in a time
+_FIXED_ROWS = 10  # what a step costs beside its rows is taken to be as much as so many of them
 
 
 @dataclass(slots=True)
 class StepCosts:
-    """The seconds of a decode step as a straight line over its rows, fitted to the latest steps.
+    """The seconds of decode steps by their rows, as measured of late; between two counts on a straight line.
 
-    Where they all had the same rows, a row is taken to cost a tenth of what the step costs beside its rows:
-    little, so that guessing is tried again from time to time.
+    Beyond the counts that are known a row is taken to cost little, so that more are tried from time to time.
     """
 
-    cold: int = _COLD_STEPS
-    weight: float = 0.0
-    rows: float = 0.0
-    seconds: float = 0.0
-    rows_spread: float = 0.0
-    both_spread: float = 0.0
+    steps: int = -_COLD_STEPS
+    _known: dict[int, tuple[float, int]] = field(default_factory=dict)
 
     def take(self, rows: int, seconds: float) -> None:
-        """Take in a step. One that took unusually long counts as twice its estimate."""
-        if self.cold:
-            self.cold -= 1
+        """Take in a step. One that took unusually long counts as twice what was expected."""
+        self.steps += 1
+        if self.steps <= 0:
             return
-        if self.weight >= 1:
+        if self._known:
             seconds = min(seconds, 2 * self.estimate(rows))
-        self.weight = _MEMORY * self.weight + 1
-        share = 1 / self.weight
-        ahead_rows, ahead_seconds = rows - self.rows, seconds - self.seconds
-        self.rows += share * ahead_rows
-        self.seconds += share * ahead_seconds
-        self.rows_spread = _MEMORY * self.rows_spread + ahead_rows * (rows - self.rows)
-        self.both_spread = _MEMORY * self.both_spread + ahead_rows * (seconds - self.seconds)
+        before = self._known.get(rows, (seconds, 0))[0]
+        self._known[rows] = before + _WEIGHT * (seconds - before), self.steps
+
+    def is_due(self, rows: int) -> bool:
+        """Whether such a step wasn't measured for too long to compare others with it."""
+        known = self._known.get(rows)
+        return known is None or self.steps - known[1] >= _PLAIN_STEPS
 
     def estimate(self, rows: int) -> float:
-        """The seconds of a step with so many rows; 0 while nothing is known."""
-        usual = self.seconds / (1 / _ROW_SHARE + self.rows)
-        spread = self.rows_spread + _PRIOR_WEIGHT
-        slope = (self.both_spread + _PRIOR_WEIGHT * usual) / spread
-        return self.seconds + max(slope, 0.0) * (rows - self.rows)
+        """The seconds of a step with so many rows; something must have been measured."""
+        if rows in self._known:
+            return self._known[rows][0]
+        less = max((known for known in self._known if known < rows), default=None)
+        more = min((known for known in self._known if known > rows), default=None)
+        if less is None or more is None:
+            nearest = less or more or rows
+            return self._known[nearest][0] * (_FIXED_ROWS + rows) / (_FIXED_ROWS + nearest)
+        low_s, high_s = self._known[less][0], self._known[more][0]
+        return low_s + (high_s - low_s) * (rows - less) / (more - less)
+
+    def forget(self) -> None:
+        """Drop what was measured too long ago."""
+        oldest = self.steps - _KEPT_STEPS
+        self._known = {rows: known for rows, known in self._known.items() if known[1] >= oldest}
 
 
 @dataclass(slots=True)
@@ -88,10 +94,10 @@ class Speculation:
 
     def _worthwhile(self, chances: list[tuple[float, int]], answers: int) -> list[tuple[float, int]]:
         """The first so many of `chances`, the likeliest before the others, that give the most a second."""
-        alone_s = self.costs.estimate(answers)
-        if not chances or not alone_s:
+        if not chances or self.costs.is_due(answers):
             return []
-        best, number, tokens = _LEAST_GAIN * answers / alone_s, 0, float(answers)
+        self.costs.forget()
+        best, number, tokens = _LEAST_GAIN * answers / self.costs.estimate(answers), 0, float(answers)
         for count, (chance, _) in enumerate(chances, 1):
             tokens += chance
             rate = tokens / self.costs.estimate(answers + count)
