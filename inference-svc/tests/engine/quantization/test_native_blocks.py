@@ -41,6 +41,7 @@ def test_products_are_those_of_the_unpacked_weights(
     weight = torch.from_numpy(take_apart(kind, data).floats())
     right = PlainLinear(weight, None if bias is None else bias.float())(x.float())
     assert linear(x).dtype == dtype
+    assert float((linear.floats(x) - right).norm() / right.norm()) < 1e-4
     assert float((linear(x) - right).norm() / right.norm()) < tolerance
 
 

@@ -27,7 +27,7 @@ _SIGNATURES = {
     "hadal_silu_mul": (_I, _P, _P, _I, _I),
     "hadal_rotate_and_write": (_I, _P, _P, _P, _P, _P, _I, _I, _I, _I, _I, _L),
     "hadal_paged_decode": (_I, _P, _P, _P, _P, _P, *[_I] * 8, _L, _L, _F),
-    "hadal_block_linear": (_I, _I, _P, _P, _P, _I, _I, _I),
+    "hadal_block_linear": (_I, _I, _I, _P, _P, _P, _I, _I, _I),
 }
 _WIDE_SIGNATURES = {"hadal_attend": (*[_P] * 6, *[_I] * 8, _L, _L, _F)}
 """Of what only a library for AVX-512 has."""
@@ -273,10 +273,18 @@ class NativeBlockLinear:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """From [rows, in] to [rows, out], in the number format of `rows`."""
+        return self._product(rows, rows.dtype)
+
+    def floats(self, rows: Tensor) -> Tensor:
+        """The same in float32, so that the sums aren't rounded."""
+        return self._product(rows, torch.float32)
+
+    def _product(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         rows = rows.contiguous()
-        product = rows.new_empty(len(rows), len(self.blocks))
+        product = rows.new_empty(len(rows), len(self.blocks), dtype=dtype)
         self.library.hadal_block_linear(
             _FORMATS[rows.dtype],
+            _FORMATS[dtype],
             self.kind,
             rows.data_ptr(),
             self.blocks.data_ptr(),

@@ -59,10 +59,18 @@ class NativeLinear:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """From [rows, in] to [rows, out], bfloat16."""
+        return self._product(rows, torch.bfloat16)
+
+    def floats(self, rows: Tensor) -> Tensor:
+        """The same in float32, so that the sums aren't rounded."""
+        return self._product(rows, torch.float32)
+
+    def _product(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         rows = rows.contiguous()
         count, inputs = rows.shape
-        product = rows.new_empty(count, self.outputs)
+        product = rows.new_empty(count, self.outputs, dtype=dtype)
         self.library.hadal_linear(
+            dtype == torch.bfloat16,
             rows.data_ptr(),
             self.packed.data_ptr(),
             self.bias.data_ptr(),
@@ -78,7 +86,7 @@ def _library() -> Any:
     try:
         library = load_native(cpu_instructions())
         library.hadal_pack.argtypes, library.hadal_pack.restype = (_P, _P, _I, _I), None
-        library.hadal_linear.argtypes, library.hadal_linear.restype = (_P, _P, _P, _P, _I, _I, _I), None
+        library.hadal_linear.argtypes, library.hadal_linear.restype = (_I, _P, _P, _P, _P, _I, _I, _I), None
     except (NativeUnavailable, AttributeError) as error:
         raise RuntimeError(f"no native products here: {error}") from error
     return library
