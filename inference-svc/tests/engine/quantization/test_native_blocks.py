@@ -8,7 +8,8 @@ import torch
 from inference.engine.number_format import cpu_instructions
 from inference.engine.operators.linear import PlainLinear
 from inference.engine.operators.native.build import NativeUnavailable
-from inference.engine.operators.native.kernels import NativeBlockLinear, NativeKernels, native_kernels
+from inference.engine.operators.native.kernels import NativeKernels, native_kernels
+from inference.engine.operators.native.linear import NativeBlockLinear
 from inference.engine.operators.packing import Packing
 from inference.engine.quantization.blocks import take_apart
 from inference.engine.quantization.packing import BlockPacking
