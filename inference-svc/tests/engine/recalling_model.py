@@ -22,7 +22,10 @@ class TokenCache:
     blocks: int
     block_tokens: int
     slots: Tensor
-    nbytes: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        return self.slots.nbytes
 
 
 class RecallingModel:

@@ -43,6 +43,7 @@ class Engine:
         self.pool = BlockPool(blocks, SIZE)
         self.scheduler = Scheduler(self.pool, step_tokens, most_running)
         cache = self.model.new_cache(blocks, SIZE)
+        self.block_bytes = cache.nbytes // blocks
         self.batcher = Batcher(self.model, cache, self.scheduler, frozenset({END}), speculation)
         self.said: dict[Generation, list[object]] = defaultdict(list)
 
@@ -200,6 +201,25 @@ def test_drafts_take_the_free_blocks_and_nobody_elses() -> None:
     engine.scheduler.computed(drafted)
     assert engine.pool.free == 0, "the next token needs the second block"
     assert held is not None
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(PROMPTS, st.integers(1, 17), st.integers(0, 4)), min_size=1, max_size=12))
+def test_every_byte_of_the_cache_is_a_running_sequence_s_or_free(
+    story: list[tuple[list[int], int, int]],
+) -> None:
+    """After every step: used is what sequences hold, each block once however many share it."""
+    engine = Engine()
+    for prompt, most, steps in story:
+        engine.batcher.add(GenerationRequest(tuple(prompt), most))
+        for _ in range(steps):
+            engine.step()
+            held = {block for sequence in engine.scheduler.running for block in sequence.blocks}
+            assert engine.batcher.cache_used_bytes == len(held) * engine.block_bytes
+            assert engine.pool.free == engine.pool.blocks - len(held)
+            assert all(not sequence.blocks for sequence in engine.scheduler.waiting)
+            for sequence in engine.scheduler.running:
+                assert len(sequence.blocks) == engine.pool.blocks_for(sequence.computed)
 
 
 def test_a_stream_has_a_token_in_every_step_while_a_long_prompt_is_read() -> None:

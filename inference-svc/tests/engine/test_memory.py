@@ -43,6 +43,20 @@ def test_a_model_takes_no_more_than_was_planned_and_its_cache_just_that(
     assert plan.cache_tokens == 640
 
 
+@pytest.mark.parametrize("shape", ["llama", "qwen3", "deepseek-v3"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_cache_is_its_blocks_and_not_a_byte_more(
+    checkpoint: Callable[[str], Path], shape: str, dtype: str
+) -> None:
+    from inference.engine.models import LoadOptions, load_model
+
+    model = load_model(checkpoint(shape), LoadOptions(dtype))
+    cache = model.new_cache(7, 16)
+    assert cache.nbytes == 7 * 16 * model.spec.cache_bytes_per_token
+    layers = {layer.entries.data_ptr(): layer.entries.nbytes for layer in cache.layers}
+    assert sum(layers.values()) == cache.nbytes
+
+
 def test_without_a_wish_the_cache_takes_at_most_a_quarter_of_the_budget(
     checkpoint: Callable[[str], Path],
 ) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from inference.engine.models.source import Embedding, WeightSource
 from inference.engine.operators.kernels import Kernels
-from inference.engine.operators.linear import Linear
+from inference.engine.operators.linear import Linear, in_floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +70,4 @@ class Ends:
 
     def logits(self, rows: Tensor, wanted: Tensor) -> Tensor:
         """[wanted, vocabulary] float32 of the rows whose indices are wanted."""
-        return self.head(self.norm(rows.index_select(0, wanted))).to(torch.float32)
+        return in_floats(self.head, self.norm(rows.index_select(0, wanted)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -29,6 +29,20 @@ class Linear(Protocol):
     def __call__(self, rows: Tensor) -> Tensor:
         """From [rows, in] to [rows, out], in the number format of `rows`."""
         ...
+
+
+@runtime_checkable
+class FloatLinear(Linear, Protocol):
+    """One that can leave its sums as they are: logits in bfloat16 would be equal where they are only near."""
+
+    def floats(self, rows: Tensor) -> Tensor:
+        """From [rows, in] to [rows, out], float32 whatever the number format of `rows`."""
+        ...
+
+
+def in_floats(linear: Linear, rows: Tensor) -> Tensor:
+    """The product in float32, not rounded on the way where the packing allows that."""
+    return linear.floats(rows) if isinstance(linear, FloatLinear) else linear(rows).to(torch.float32)
 
 
 Pack = Callable[[Tensor, Tensor | None], Linear]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from inference.engine.operators.linear import Linear
+from inference.engine.operators.linear import Linear, in_floats
 from inference.engine.quantization.blocks import BLOCK, Blocks
 
 
@@ -92,4 +92,11 @@ class SwitchingLinear:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """From [rows, in] to [rows, out]."""
-        return (self.few if len(rows) <= self.few_rows else self.many)(rows)
+        return self._of(rows)(rows)
+
+    def floats(self, rows: Tensor) -> Tensor:
+        """The same in float32."""
+        return in_floats(self._of(rows), rows)
+
+    def _of(self, rows: Tensor) -> Linear:
+        return self.few if len(rows) <= self.few_rows else self.many

@@ -19,7 +19,8 @@ from torch.nn import functional
 
 from inference.engine.operators.kernels import Kernels
 from inference.engine.operators.linear import HALF_LARGEST, HalfWeightLinear, Linear
-from inference.engine.operators.native.kernels import NativeBlockLinear, NativeKernels
+from inference.engine.operators.native.kernels import NativeKernels
+from inference.engine.operators.native.linear import NativeBlockLinear
 from inference.engine.operators.packing import FLOAT16_WEIGHTS, Packing
 from inference.engine.quantization.blocks import FOUR_BITS, Bytes, take_apart
 from inference.engine.quantization.linear import EightBitLinear, FourBitLinear, SwitchingLinear

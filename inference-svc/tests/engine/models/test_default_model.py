@@ -50,13 +50,14 @@ def test_greedy_answers_to_fifty_prompts_are_those_of_transformers(default_model
 
 
 @pytest.mark.slow
-def test_packed_blocks_choose_the_tokens_of_unpacked_ones(default_model: Path) -> None:
-    """The first token of this answer is a near tie, which rows of eight bits turn."""
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_packed_blocks_choose_the_tokens_of_unpacked_ones(dtype: str, default_model: Path) -> None:
+    """The first token of this answer is a near tie, which rows of eight bits turn, or logits in bfloat16."""
     tokenizer = Tokenizer.from_file(str(default_model / "tokenizer.json"))
     prompt = list(tokenizer.encode(CAPITAL, add_special_tokens=False).ids)
     answers = []
     for mode in ("unpacked", "packed"):
-        stepper = Stepper(load_gguf_model(default_model / BLOCKS, LoadOptions(quantization=mode)))
+        stepper = Stepper(load_gguf_model(default_model / BLOCKS, LoadOptions(dtype, quantization=mode)))
         more, answer = prompt, []
         for _ in range(7):
             more = stepper.step({"a": more}).argmax(-1).tolist()

@@ -5,7 +5,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inference.engine.operators.linear import HalfWeightLinear, Linear, OneDnnLinear, PlainLinear, fits_half
+from inference.engine.operators.linear import (
+    HalfWeightLinear,
+    Linear,
+    OneDnnLinear,
+    PlainLinear,
+    fits_half,
+    in_floats,
+)
 from inference.engine.operators.native.linear import NativeLinear
 from inference.engine.operators.packing import choose_packing, flaw_of
 
@@ -39,6 +46,7 @@ def test_native_products_of_bfloat16_are_those_of_float32_rounded_once(
     x = torch.randn(rows, 96).bfloat16()
     right = functional.linear(x.float(), weight.float(), None if bias is None else bias.float())
     torch.testing.assert_close(linear(x).float(), right, rtol=2**-8, atol=1e-4)
+    torch.testing.assert_close(in_floats(linear, x), right, rtol=1e-5, atol=1e-4)
     part = torch.randn(rows, 200).bfloat16()[:, 7:103]
     torch.testing.assert_close(linear(part), linear(part.clone()))
 

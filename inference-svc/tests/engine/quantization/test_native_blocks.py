@@ -8,7 +8,8 @@ import torch
 from inference.engine.number_format import cpu_instructions
 from inference.engine.operators.linear import PlainLinear
 from inference.engine.operators.native.build import NativeUnavailable
-from inference.engine.operators.native.kernels import NativeBlockLinear, NativeKernels, native_kernels
+from inference.engine.operators.native.kernels import NativeKernels, native_kernels
+from inference.engine.operators.native.linear import NativeBlockLinear
 from inference.engine.operators.packing import Packing
 from inference.engine.quantization.blocks import take_apart
 from inference.engine.quantization.packing import BlockPacking
@@ -41,6 +42,7 @@ def test_products_are_those_of_the_unpacked_weights(
     weight = torch.from_numpy(take_apart(kind, data).floats())
     right = PlainLinear(weight, None if bias is None else bias.float())(x.float())
     assert linear(x).dtype == dtype
+    assert float((linear.floats(x) - right).norm() / right.norm()) < 1e-4
     assert float((linear(x) - right).norm() / right.norm()) < tolerance
 
 

@@ -1,1 +1,1 @@
-"""Steps of a decode in C++ for x86-64 with AVX2: built at first use, and only used where that works."""
+"""Steps, products and attention in C++ for x86-64, with what AVX-512 has for bfloat16 where it is there."""

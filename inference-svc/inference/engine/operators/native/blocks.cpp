@@ -118,8 +118,8 @@ void multiply(const uint8_t* weight, const QuantizedRows& x, int first, int bloc
     }
 }
 
-template <class Kind, class Number>
-void block_linear(const Number* x, const uint8_t* weight, Number* y, int rows, int inputs, int outputs) {
+template <class Kind, class From, class Number>
+void block_linear(const From* x, const uint8_t* weight, Number* y, int rows, int inputs, int outputs) {
     const int blocks = inputs / kBlock;
     QuantizedRows quantized{std::vector<int16_t>(static_cast<size_t>(rows) * inputs),
                             std::vector<float>(static_cast<size_t>(rows) * blocks),
@@ -147,17 +147,18 @@ void block_linear(const Number* x, const uint8_t* weight, Number* y, int rows, i
 extern "C" {
 
 // y[rows, outputs] = x[rows, inputs] times a GGUF matrix [outputs, inputs]; kind 0: Q4_0, 1: Q4_1, 2: Q8_0.
-void hadal_block_linear(int bfloat16, int kind, const void* x, const uint8_t* weight, void* y, int rows, int inputs,
-                        int outputs) {
-    in_format(bfloat16, [=](auto number) {
-        using Number = decltype(number);
-        const auto* from = static_cast<const Number*>(x);
-        auto* to = static_cast<Number*>(y);
-        switch (kind) {
-            case 0: block_linear<Q4_0>(from, weight, to, rows, inputs, outputs); break;
-            case 1: block_linear<Q4_1>(from, weight, to, rows, inputs, outputs); break;
-            default: block_linear<Q8_0>(from, weight, to, rows, inputs, outputs);
-        }
+void hadal_block_linear(int from_bfloat16, int to_bfloat16, int kind, const void* x, const uint8_t* weight, void* y,
+                        int rows, int inputs, int outputs) {
+    in_format(from_bfloat16, [=](auto read) {
+        in_format(to_bfloat16, [=](auto written) {
+            const auto* from = static_cast<const decltype(read)*>(x);
+            auto* to = static_cast<decltype(written)*>(y);
+            switch (kind) {
+                case 0: block_linear<Q4_0>(from, weight, to, rows, inputs, outputs); break;
+                case 1: block_linear<Q4_1>(from, weight, to, rows, inputs, outputs); break;
+                default: block_linear<Q8_0>(from, weight, to, rows, inputs, outputs);
+            }
+        });
     });
 }
 

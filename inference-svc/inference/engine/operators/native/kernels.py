@@ -18,16 +18,16 @@ from inference.engine.batch import Batch
 from inference.engine.operators.attention import AttentionPlan, Group, PagedLayer
 from inference.engine.operators.kernels import TorchKernels
 from inference.engine.operators.native.build import NativeUnavailable, load_native
+from inference.engine.operators.native.linear import FORMATS
 from inference.engine.operators.rotation import Rotation
 
-_FORMATS = {torch.float32: 0, torch.bfloat16: 1}
 _P, _I, _L, _F = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
 _SIGNATURES = {
     "hadal_rms_norm": (_I, _P, _L, _P, _P, _I, _I, _F),
     "hadal_silu_mul": (_I, _P, _P, _I, _I),
     "hadal_rotate_and_write": (_I, _P, _P, _P, _P, _P, _I, _I, _I, _I, _I, _L),
     "hadal_paged_decode": (_I, _P, _P, _P, _P, _P, *[_I] * 8, _L, _L, _F),
-    "hadal_block_linear": (_I, _I, _P, _P, _P, _I, _I, _I),
+    "hadal_block_linear": (_I, _I, _I, _P, _P, _P, _I, _I, _I),
 }
 _WIDE_SIGNATURES = {"hadal_attend": (*[_P] * 6, *[_I] * 8, _L, _L, _F)}
 """Of what only a library for AVX-512 has."""
@@ -58,7 +58,7 @@ def native_kernels(instructions: frozenset[str]) -> NativeKernels:
 
 def _format(first: Tensor, *others: Tensor) -> int | None:
     """The place of the number format of all; None where plain torch has to compute."""
-    number_format = _FORMATS.get(first.dtype)
+    number_format = FORMATS.get(first.dtype)
     for tensor in (first, *others):
         if tensor.dtype != first.dtype or not tensor.is_contiguous():
             return None
@@ -80,7 +80,7 @@ class NativeKernels(TorchKernels):
 
     def rms_norm(self, rows: Tensor, weight: Tensor, eps: float) -> Tensor:
         """Over the last axis; of [rows, size] a part of each row too."""
-        number_format = _FORMATS.get(rows.dtype) if weight.dtype == rows.dtype else None
+        number_format = FORMATS.get(rows.dtype) if weight.dtype == rows.dtype else None
         size = rows.shape[-1]
         if rows.is_contiguous():
             stride = size
@@ -158,7 +158,7 @@ class NativeKernels(TorchKernels):
         dtype: torch.dtype,
     ) -> list[Group]:
         """All sequences in one call."""
-        if dtype not in _FORMATS:
+        if dtype not in FORMATS:
             return TorchKernels.decodes(
                 self, rows, tables, lengths, block_tokens=block_tokens, kv_heads=kv_heads, dtype=dtype
             )
@@ -187,7 +187,7 @@ class NativeDecodes:
         output = queries.new_empty(count, heads, layer.value_dim)
         shared = len(layer.entries) == layer.kv_heads
         self.library.hadal_paged_decode(
-            _FORMATS[queries.dtype],
+            FORMATS[queries.dtype],
             queries.data_ptr(),
             layer.entries.data_ptr(),
             self.tables.data_ptr(),
@@ -245,44 +245,3 @@ class NativeAttention:
             scale,
         )
         return output
-
-
-@dataclass(frozen=True, slots=True)
-class NativeBlockLinear:
-    """A GGUF matrix in its own bytes; rows are rounded to sixteen bits in blocks of 32.
-
-    Attributes:
-        library: the kernels.
-        kind: the place of the format in `KINDS`.
-        blocks: [out, bytes of a row] uint8.
-        inputs: numbers of a row.
-    """
-
-    KINDS = ("Q4_0", "Q4_1", "Q8_0")
-
-    library: Any
-    kind: int
-    blocks: Tensor
-    inputs: int
-    bias: Tensor | None
-
-    @property
-    def nbytes(self) -> int:
-        """The weights' bytes in memory."""
-        return self.blocks.nbytes
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """From [rows, in] to [rows, out], in the number format of `rows`."""
-        rows = rows.contiguous()
-        product = rows.new_empty(len(rows), len(self.blocks))
-        self.library.hadal_block_linear(
-            _FORMATS[rows.dtype],
-            self.kind,
-            rows.data_ptr(),
-            self.blocks.data_ptr(),
-            product.data_ptr(),
-            len(rows),
-            self.inputs,
-            len(self.blocks),
-        )
-        return product if self.bias is None else product.add_(self.bias)

@@ -25,15 +25,18 @@ void hadal_pack(const BFloat16* weight, BFloat16* packed, int outputs, int input
     }
 }
 
-// y[rows, outputs] = x[rows, inputs] times a packed weight plus `bias`, float [blocks * 64].
-void hadal_linear(const BFloat16* x, const BFloat16* packed, const float* bias, BFloat16* y, int rows, int inputs,
-                  int outputs) {
+// y[rows, outputs] = x[rows, inputs] times a packed weight plus `bias`, float [blocks * 64]; y is bfloat16 or float.
+void hadal_linear(int bfloat16, const BFloat16* x, const BFloat16* packed, const float* bias, void* y, int rows,
+                  int inputs, int outputs) {
     const int blocks = (outputs + kOutputs - 1) / kOutputs;
 #pragma omp parallel for schedule(static)
     for (int block = 0; block < blocks; ++block) {
         const int first = block * kOutputs;
-        multiply_all(rows, {x, inputs}, packed + static_cast<size_t>(first) * inputs, {bias + first, 0},
-                     Rows<BFloat16>{y + first, outputs}, inputs, outputs - first);
+        in_format(bfloat16, [=](auto number) {
+            using Number = decltype(number);
+            multiply_all(rows, {x, inputs}, packed + static_cast<size_t>(first) * inputs, {bias + first, 0},
+                         Rows<Number>{static_cast<Number*>(y) + first, outputs}, inputs, outputs - first);
+        });
     }
 }
 
