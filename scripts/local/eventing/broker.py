@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from events import CloudEvent
 
 from .classes import BrokerClass
-from .log import EventLog
+from .log import EventLog, Failure
 from .record import Record
 
-log = logging.getLogger(__name__)
+NOT_TAKEN = 400
+"""What the ingress says to an event that has made all its hops."""
 
 
 class HopsUsedUp(ValueError):
@@ -38,12 +38,11 @@ class Broker:
             stored.append(kept)
         return self.events.append(self.name, stored)
 
-    async def take_reply(self, event: CloudEvent, answered: Record) -> None:
-        """Store what a subscriber answered with; a reply beyond the last hop is dropped. `LogRefused`."""
+    async def take_reply(self, event: CloudEvent, answered: Record) -> Failure | None:
+        """Store what a subscriber answered with, or say why not: it is beyond the last hop. `LogRefused`."""
         kept = self.klass.stored(event, answered)
         if kept is None:
-            log.warning(
-                "%s: a reply to %s is dropped: its hops are used up", self.name, answered.attributes["id"]
-            )
-            return
+            address = f"http://{self.klass.ingress_host}/{self.name}"
+            return Failure(f"{self.name} takes no reply to it: its hops are used up", address, NOT_TAKEN)
         await self.events.append(self.name, [kept])
+        return None

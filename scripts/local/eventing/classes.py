@@ -29,6 +29,10 @@ class BrokerClass(Protocol):
     def ingress_host(self) -> str:
         """The ingress' name inside."""
 
+    @property
+    def error_data_bytes(self) -> int:
+        """How much of a refusal's body a dead letter bears."""
+
     def stored(self, event: CloudEvent, answered: Record | None = None) -> CloudEvent | None:
         """The event (a reply to `answered`) as the log keeps it; None for one that has made all its hops."""
 
@@ -48,6 +52,7 @@ class KafkaClass:
 
     retries_non_events: bool = False
     ingress_host: str = "kafka-broker-ingress.knative-eventing.svc.cluster.local"
+    error_data_bytes: int = 1_024
 
     def stored(self, event: CloudEvent, answered: Record | None = None) -> CloudEvent | None:
         """Without a place in some log, which a reply may have copied from what it answers."""
@@ -75,6 +80,8 @@ class ChannelClass:
 
     retries_non_events: bool = True
     ingress_host: str = "broker-ingress.knative-eventing.svc.cluster.local"
+    error_data_bytes: int = 768
+    """1,024 characters of base64. A real imc-dispatcher of Knative 1.23 panics over a body that is longer."""
 
     def stored(self, event: CloudEvent, answered: Record | None = None) -> CloudEvent | None:
         """With the hops that are left, and the time of its arrival (RFC 3339, UTC)."""

@@ -37,7 +37,8 @@ class Courier:
         sink, policy = self._route.dead_letter_sink, self._route.policy
         if sink is None:
             raise ValueError(f"{self._route.name} has no dead letter sink")
-        headers = (*as_dead_letter(policy.klass.for_dead_letter(record), failure), *self._call)
+        letter = policy.klass.for_dead_letter(record)
+        headers = (*as_dead_letter(letter, failure, policy.klass.error_data_bytes), *self._call)
         try:
             answer = await self._subscriber.send(sink, headers, record.data, policy.timeout_s)
         except Unanswered as error:

@@ -13,8 +13,8 @@ from .record import Header
 ERROR_HEADERS = frozenset((b"ce-knativeerrordest", b"ce-knativeerrorcode", b"ce-knativeerrordata"))
 
 
-def as_dead_letter(headers: tuple[Header, ...], failure: Failure) -> tuple[Header, ...]:
-    """The event's headers with where it failed, and with code and (base64) data of the answer it got."""
+def as_dead_letter(headers: tuple[Header, ...], failure: Failure, data_bytes: int) -> tuple[Header, ...]:
+    """The event's headers with where it failed, and code and `data_bytes` (base64) of the answer it got."""
     kept = [header for header in headers if header[0] not in ERROR_HEADERS]
     extensions: dict[str, str | int | bool | bytes] = {}
     if failure.destination is not None:
@@ -22,6 +22,6 @@ def as_dead_letter(headers: tuple[Header, ...], failure: Failure) -> tuple[Heade
     if failure.code is not None:
         extensions["knativeerrorcode"] = failure.code
         if failure.data:
-            extensions["knativeerrordata"] = base64.b64encode(failure.data).decode()
+            extensions["knativeerrordata"] = base64.b64encode(failure.data[:data_bytes]).decode()
     added, _ = to_binary(CloudEvent("-", "-", "-", extensions=extensions))
     return (*kept, *(header for header in added if header[0] in ERROR_HEADERS))

@@ -211,9 +211,10 @@ class Subscription:
         verdict = await self._courier.deliver(record)
         if verdict.overload:
             self._concurrency.overloaded()
+        failure = verdict.failure
         if verdict.reply is not None:
-            await self._broker.take_reply(verdict.reply, record)
-        if verdict.failure is None:
+            failure = await self._broker.take_reply(verdict.reply, record)
+        if failure is None:
             if item.letter:
                 await self._courier.forget(item.letter)
             self.counts.taken += 1
@@ -222,8 +223,8 @@ class Subscription:
             return
         self.counts.failed += 1
         if not self._again(item, retried=verdict.retried):
-            item.failure, item.tries = verdict.failure, 0
-            await self._bury(item, record, verdict.failure)
+            item.failure, item.tries = failure, 0
+            await self._bury(item, record, failure)
 
     async def _bury(self, item: Item, record: Record, failure: Failure) -> None:
         """Keep a dead letter, and hand it to the dead letter sink by the same policy."""

@@ -24,7 +24,7 @@ class HttpResponse:
         try:
             async for piece in self._response.content.iter_any():
                 yield piece
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise CutOff(str(error)) from None
 
     async def whole(self) -> Answer:

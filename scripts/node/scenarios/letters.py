@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from .objects import KAFKA, broker, delivery, service, to_service, trigger
+from .objects import CHANNEL, KAFKA, broker, delivery, service, to_service, trigger
 from .scenario import Observation, Scenario
 from .stage import Received, Stage
 
-DATA_BYTES = 1024
+BODY_BYTES = {KAFKA: 2_000, CHANNEL: 768}
+"""Of a long refusal: imc-dispatcher (Knative 1.23) panics over one byte more, and all it holds is lost."""
+DATA_BYTES = {KAFKA: 1_024, CHANNEL: 768}
+"""As much of it as a dead letter bears."""
 
 
 async def sinks(stage: Stage) -> Observation:
@@ -25,7 +28,7 @@ async def sinks(stage: Stage) -> Observation:
     )
     await stage.warm(probe)
     await stage.post(events, "small", answer="422:unwanted")
-    await stage.post(events, "large", answer="big:2000")
+    await stage.post(events, "large", answer=f"big:{BODY_BYTES[stage.broker_class]}")
     got = await stage.recorded(
         probe, lambda got: sum(each.label.endswith("sink") for each in got) == 4, "four dead letters"
     )
@@ -53,9 +56,13 @@ def _said(letter: Received, probe: str) -> dict[str, Any]:
     }
 
 
-def _expected() -> Observation:
+def _expected(broker_class: str) -> Observation:
     small = {"body": '{"a": 1}', "knativeerrorcode": "422", "knativeerrordata": "unwanted"}
-    large = {"body": '{"a": 1}', "knativeerrorcode": "503", "knativeerrordata": f"{DATA_BYTES} bytes"}
+    large = {
+        "body": '{"a": 1}',
+        "knativeerrorcode": "503",
+        "knativeerrordata": f"{DATA_BYTES[broker_class]} bytes",
+    }
     return {
         f"{sink}, {ident}": {**said, "knativeerrordest": path}
         for sink, path in (("own-sink", "/events/one"), ("brokers-sink", "/events/two"))
@@ -68,7 +75,7 @@ SCENARIOS = (
         "dead letters",
         "A Trigger's own sink goes before its Broker's; the letter says who refused it, how, and with what.",
         sinks,
-        _expected(),
+        _expected(CHANNEL),
     ),
-    Scenario("dead letters kafka", "The same, class Kafka.", sinks, _expected(), broker_class=KAFKA),
+    Scenario("dead letters kafka", "The same, class Kafka.", sinks, _expected(KAFKA), broker_class=KAFKA),
 )

@@ -12,8 +12,8 @@ COMMAND = ("python", "-P", "scripts/node/scenarios/probe.py")
 """From the image's working directory, which is the repository's root for the runner."""
 CHANNEL, KAFKA = "MTChannelBasedBroker", "Kafka"
 AUTOSCALING = "autoscaling.knative.dev"
-SHORT_WINDOW_S = 6
-"""The shortest that Knative takes."""
+SOON_AT_ZERO = {"window": "6s"}
+"""The shortest that Knative takes. For who waits for it: what a probe remembers goes with its process."""
 
 
 def service(
@@ -27,7 +27,7 @@ def service(
     **spec: object,
 ) -> Manifest:
     """A Service that runs the probe; `scale` without the annotations' prefix, `spec` is the revision's."""
-    annotations = {"max-scale": 1, "window": f"{SHORT_WINDOW_S}s", **(scale or {})}
+    annotations = {"max-scale": 1, **(scale or {})}
     container: dict[str, Any] = {
         "image": IMAGE,
         "command": list(COMMAND),
@@ -48,11 +48,17 @@ def service(
     return _object("serving.knative.dev/v1", "Service", name, body, labels=dict(labels or {}))
 
 
-def broker(name: str, klass: str, delivery: Mapping[str, Any] | None = None) -> Manifest:
+def broker(
+    name: str,
+    klass: str,
+    delivery: Mapping[str, Any] | None = None,
+    *,
+    annotations: Mapping[str, str] | None = None,
+) -> Manifest:
     """A Broker of a class; without a dead letter sink of its own where `delivery` names none."""
     spec = {"delivery": dict(delivery)} if delivery else {}
-    annotations = {"eventing.knative.dev/broker.class": klass}
-    return _object("eventing.knative.dev/v1", "Broker", name, spec, annotations=annotations)
+    said = {"eventing.knative.dev/broker.class": klass, **(annotations or {})}
+    return _object("eventing.knative.dev/v1", "Broker", name, spec, annotations=said)
 
 
 def trigger(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from .objects import broker, service, to_service, trigger
+from .objects import SOON_AT_ZERO, broker, service, to_service, trigger
 from .scenario import Observation, Scenario
 from .stage import Stage
 
@@ -20,7 +20,7 @@ async def at_first(stage: Stage) -> Observation:
 async def to_zero_and_back(stage: Stage) -> Observation:
     """A Service that nobody asks, and then somebody."""
     probe = stage.named("probe")
-    await stage.apply(service(probe))
+    await stage.apply(service(probe, scale=SOON_AT_ZERO))
     first = await stage.warm(probe)
     await stage.until_zero(probe)
     answer = await stage.ask(probe, "/who")
@@ -32,7 +32,7 @@ async def events_at_zero(stage: Stage) -> Observation:
     """Events for a Service that has no process."""
     probe, events = stage.named("probe"), stage.named("events")
     await stage.apply(
-        service(probe),
+        service(probe, scale=SOON_AT_ZERO),
         broker(events, stage.broker_class),
         trigger(stage.named("all"), events, to_service(probe, "/events/got")),
     )
@@ -45,7 +45,7 @@ async def events_at_zero(stage: Stage) -> Observation:
 async def burst(stage: Stage) -> Observation:
     """Six requests at once for none; a process takes one at a time, and there may be three."""
     probe = stage.named("probe")
-    await stage.apply(service(probe, scale={"max-scale": 3}, containerConcurrency=1))
+    await stage.apply(service(probe, scale={**SOON_AT_ZERO, "max-scale": 3}, containerConcurrency=1))
     await stage.until_zero(probe)
     answers = await asyncio.gather(*(stage.ask(probe, "/sleep?s=0.7") for _ in range(6)))
     good = [answer.json() for answer in answers if answer.status == 200]

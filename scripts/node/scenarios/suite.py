@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from . import delivery, endings, filters, letters, requests, revisions, scaling, sources
+from . import delivery, endings, filters, ingresses, letters, requests, revisions, scaling, sources
 from .place import CutOff, Place, PlaceError
 from .scenario import Observation, Scenario
 from .stage import NeverSeen, Stage
 
 SCENARIOS: Sequence[Scenario] = (
     *filters.SCENARIOS,
+    *ingresses.SCENARIOS,
     *delivery.SCENARIOS,
     *letters.SCENARIOS,
     *scaling.SCENARIOS,

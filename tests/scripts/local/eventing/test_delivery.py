@@ -194,15 +194,17 @@ async def test_a_subscriber_that_recovers_gets_the_event(tmp_path: Path) -> None
         assert await broker.eventing.dead_letters() == []
 
 
-async def test_error_data_is_the_first_1024_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("klass", "kept_bytes"), [(KAFKA, 1_024), (CHANNEL, 768)])
+async def test_error_data_is_the_beginning_of_the_refusal(
+    tmp_path: Path, klass: str, kept_bytes: int
+) -> None:
     async with receiving(status(422, b"x" * 5_000)) as receiver, receiving() as dead:
         delivery = Delivery(0, "linear", 0.0, 5.0, dead.destination)
-        async with running(
-            tmp_path, manifests(trigger("t", receiver.destination, delivery=delivery))
-        ) as broker:
+        one = manifests(trigger("t", receiver.destination, delivery=delivery), klass=klass)
+        async with running(tmp_path, one) as broker:
             await broker.store("1")
             (letter,) = await dead.until(1)
-            assert base64.b64decode(letter.attribute("knativeerrordata") or "") == b"x" * 1_024
+            assert base64.b64decode(letter.attribute("knativeerrordata") or "") == b"x" * kept_bytes
 
 
 async def test_the_request_is_binary_and_says_what_knative_says(tmp_path: Path) -> None:
@@ -282,7 +284,10 @@ async def test_a_loop_of_replies_ends_at_the_channel_based_class(tmp_path: Path)
         await broker.store("1", knativebrokerttl="6")
         await broker.idle()
         assert len(receiver.received) == 5
-        assert await broker.eventing.dead_letters() == []
+        (letter,) = await broker.eventing.dead_letters()
+        assert letter.failure.code == 400
+        ingress = "http://broker-ingress.knative-eventing.svc.cluster.local/hadal/default"
+        assert letter.failure.destination == ingress
 
 
 async def test_a_service_is_reached_by_its_reference_with_its_path(tmp_path: Path) -> None:

@@ -23,8 +23,9 @@ def main() -> None:
     elif "pods" in WORDS:
         print(json.dumps({"items": CLUSTER["pods"]}))  # noqa: T201
     elif "get" in WORDS:
-        looks = sum("services" in line and '"get"' in line for line in (HERE / "told.jsonl").open())
-        print(json.dumps(CLUSTER["service"][min(looks, len(CLUSTER["service"])) - 1]))  # noqa: T201
+        name = WORDS[WORDS.index("get") + 1]
+        states, looks = CLUSTER[name], sum(f'"{name}"' in line for line in (HERE / "told.jsonl").open())
+        print(json.dumps(states[min(looks, len(states)) - 1]))  # noqa: T201
     elif "logs" in WORDS:
         if "--previous" in WORDS:
             sys.exit("there was none before")

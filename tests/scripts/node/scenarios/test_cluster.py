@@ -14,7 +14,7 @@ import pytest
 
 from scripts.local.http import Request
 from scripts.node.scenarios.cluster import Access, Cluster, cluster
-from scripts.node.scenarios.objects import IMAGE, service
+from scripts.node.scenarios.objects import IMAGE, service, to_service, trigger
 from scripts.node.scenarios.place import PlaceError
 from tests.scripts.local.http.wire import serving
 
@@ -32,6 +32,17 @@ UNREADY = {
 READY = {
     "metadata": {"generation": 2},
     "status": {"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "True"}]},
+}
+CHANNEL = "InMemoryChannel.v1.messaging.knative.dev/events-kne-trigger"
+ON_A_CHANNEL = {
+    "metadata": {"generation": 1},
+    "status": {
+        "annotations": {
+            "knative.dev/channelAPIVersion": "messaging.knative.dev/v1",
+            "knative.dev/channelKind": "InMemoryChannel",
+            "knative.dev/channelName": "events-kne-trigger",
+        }
+    },
 }
 PODS = [
     {"metadata": {"name": "app-1"}},
@@ -53,7 +64,11 @@ async def open_cluster(folder: Path) -> AsyncIterator[Cluster]:
         state = {
             "port": server.port,
             "pods": PODS,
-            "service": [AGED, {"metadata": {"generation": 2}}, UNREADY, READY],
+            "services.serving.knative.dev/app": [AGED, {"metadata": {"generation": 2}}, UNREADY, READY],
+            "brokers.eventing.knative.dev/events": [ON_A_CHANNEL],
+            "brokers.eventing.knative.dev/topic": [READY],
+            "triggers.eventing.knative.dev/all": [READY],
+            CHANNEL: [AGED, READY],
         }
         (folder / "cluster.json").write_text(json.dumps(state))
         shutil.copy(Path(__file__).with_name("kubectl.py"), folder)
@@ -78,6 +93,25 @@ async def test_objects_are_applied_and_waited_for_until_this_very_text_is_ready(
     looks = [each["words"] for each in told(tmp_path) if "services.serving.knative.dev/app" in each["words"]]
     assert len(looks) == 4
     assert looks[0][0] == "--kubeconfig=/etc/admin.conf"
+
+
+async def test_a_trigger_is_waited_for_until_its_brokers_channel_has_seen_it(tmp_path: Path) -> None:
+    async with open_cluster(tmp_path) as place:
+        await place.apply([trigger("all", "events", to_service("app", "/"))])
+    looks = [each["words"][4] for each in told(tmp_path) if "get" in each["words"]]
+    assert looks == [
+        "triggers.eventing.knative.dev/all",
+        "brokers.eventing.knative.dev/events",
+        CHANNEL,
+        CHANNEL,
+    ]
+
+
+async def test_a_broker_without_a_channel_has_nothing_more_to_wait_for(tmp_path: Path) -> None:
+    async with open_cluster(tmp_path) as place:
+        await place.apply([trigger("all", "topic", to_service("app", "/"))])
+    looks = [each["words"][4] for each in told(tmp_path) if "get" in each["words"]]
+    assert looks == ["triggers.eventing.knative.dev/all", "brokers.eventing.knative.dev/topic"]
 
 
 async def test_a_request_goes_to_the_ingress_under_the_services_name(tmp_path: Path) -> None:
@@ -109,11 +143,11 @@ async def test_pods_that_go_are_not_counted_and_one_without_a_past_has_logs(tmp_
     assert ["delete", "pod", "--wait=false", "-l", "serving.knative.dev/service=app"] in [
         w[3:] for w in words
     ]
-    assert words[-1][1:] == ["delete", "namespace", "hadal-scenarios", "--wait=false"]
+    assert words[-1][1:] == ["delete", "namespace", "hadal-scenarios", "--ignore-not-found", "--wait=false"]
 
 
 async def test_a_cluster_that_refuses_is_told_in_its_own_words(tmp_path: Path) -> None:
-    with pytest.raises(PlaceError, match="kubectl apply -f -: no such cluster"):
+    with pytest.raises(PlaceError, match=r"kubectl delete namespace .*: no such cluster"):
         program = tmp_path / "kubectl"
         program.write_text("#!/bin/sh\necho no such cluster >&2; exit 1\n")
         program.chmod(0o700)
