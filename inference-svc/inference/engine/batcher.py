@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from inference.engine.batch import CausalModel, KVCache
+from inference.engine.operators.likeliest import likeliest
 from inference.engine.port import (
     EngineEvent,
     FinishReason,
@@ -172,15 +173,15 @@ def _is_plainly_greedy(request: GenerationRequest) -> bool:
 def _choose(ending: list[tuple[Generation, Tensor]]) -> list[Choice]:
     """The next token of each, from its row of logits; the greedy ones all at once."""
     greedy = [row for generation, row in ending if generation.sampler is None]
-    likeliest = iter(_likeliest(torch.stack(greedy)) if greedy else [])
+    best = iter(_likeliest(torch.stack(greedy)) if greedy else [])
     return [
-        (next(likeliest), ()) if generation.sampler is None else generation.sampler.choose(row)
+        (next(best), ()) if generation.sampler is None else generation.sampler.choose(row)
         for generation, row in ending
     ]
 
 
 def _likeliest(logits: Tensor) -> list[TokenLogprob]:
     """The best token of each row of [rows, vocabulary]."""
-    best, ids = logits.max(dim=-1)
-    logprobs = best - torch.logsumexp(logits, dim=-1)
+    ids, log_totals = likeliest(logits)
+    logprobs = logits.gather(1, ids[:, None])[:, 0] - log_totals
     return [TokenLogprob(i, p) for i, p in zip(ids.tolist(), logprobs.tolist(), strict=True)]
