@@ -25,9 +25,9 @@ class Engine:
         self.pool = BlockPool(blocks, SIZE)
         self.scheduler = Scheduler(self.pool, step_tokens, most_running)
         cache = self.model.new_cache(blocks, SIZE)
-        self.block_bytes = cache.nbytes // blocks
         self.batcher = Batcher(self.model, cache, self.scheduler, frozenset({END}))
         self.said: dict[Generation, list[object]] = defaultdict(list)
+        self.block_bytes = cache.nbytes // blocks
 
     def step(self) -> bool:
         happened = self.batcher.step()
@@ -69,25 +69,6 @@ def test_answers_are_those_of_each_request_alone_and_every_block_comes_back(
         assert engine.tokens(generation) == expected
         assert sum(isinstance(event, Scheduled) for event in engine.said[generation]) == 1
     assert engine.pool.free == engine.pool.blocks
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.lists(st.tuples(PROMPTS, st.integers(1, 17), st.integers(0, 4)), min_size=1, max_size=12))
-def test_every_byte_of_the_cache_is_a_running_sequence_s_or_free(
-    story: list[tuple[list[int], int, int]],
-) -> None:
-    """After every step: used is what sequences hold, each block once however many share it."""
-    engine = Engine()
-    for prompt, most, steps in story:
-        engine.batcher.add(GenerationRequest(tuple(prompt), most))
-        for _ in range(steps):
-            engine.step()
-            held = {block for sequence in engine.scheduler.running for block in sequence.blocks}
-            assert engine.batcher.cache_used_bytes == len(held) * engine.block_bytes
-            assert engine.pool.free == engine.pool.blocks - len(held)
-            assert all(not sequence.blocks for sequence in engine.scheduler.waiting)
-            for sequence in engine.scheduler.running:
-                assert len(sequence.blocks) == engine.pool.blocks_for(sequence.computed)
 
 
 def test_a_stream_has_a_token_in_every_step_while_a_long_prompt_is_read() -> None:
@@ -150,6 +131,25 @@ def test_a_step_that_fails_ends_its_generations_and_no_others() -> None:
     engine.run()
     assert engine.tokens(good) == answer([1], 3)
     assert engine.pool.free == engine.pool.blocks
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(PROMPTS, st.integers(1, 17), st.integers(0, 4)), min_size=1, max_size=12))
+def test_every_byte_of_the_cache_is_a_running_sequence_s_or_free(
+    story: list[tuple[list[int], int, int]],
+) -> None:
+    """After every step: used is what sequences hold, each block once however many share it."""
+    engine = Engine()
+    for prompt, most, steps in story:
+        engine.batcher.add(GenerationRequest(tuple(prompt), most))
+        for _ in range(steps):
+            engine.step()
+            held = {block for sequence in engine.scheduler.running for block in sequence.blocks}
+            assert engine.batcher.cache_used_bytes == len(held) * engine.block_bytes
+            assert engine.pool.free == engine.pool.blocks - len(held)
+            assert all(not sequence.blocks for sequence in engine.scheduler.waiting)
+            for sequence in engine.scheduler.running:
+                assert len(sequence.blocks) == engine.pool.blocks_for(sequence.computed)
 
 
 @pytest.mark.parametrize(
