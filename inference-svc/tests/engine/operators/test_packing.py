@@ -13,6 +13,8 @@ from inference.engine.operators.linear import (
     fits_half,
     in_floats,
 )
+from inference.engine.operators.native import linear as linear_module
+from inference.engine.operators.native.build import NEEDED_INSTRUCTIONS
 from inference.engine.operators.native.linear import NativeLinear
 from inference.engine.operators.packing import choose_packing, flaw_of
 
@@ -49,6 +51,13 @@ def test_native_products_of_bfloat16_are_those_of_float32_rounded_once(
     torch.testing.assert_close(in_floats(linear, x), right, rtol=1e-5, atol=1e-4)
     part = torch.randn(rows, 200).bfloat16()[:, 7:103]
     torch.testing.assert_close(linear(part), linear(part.clone()))
+
+
+def test_without_the_instructions_bfloat16_gets_another_packing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear_module, "cpu_instructions", lambda: NEEDED_INSTRUCTIONS)
+    with pytest.raises(RuntimeError, match="no native products here"):
+        NativeLinear.pack(torch.ones(4, 8).bfloat16(), None)
+    assert choose_packing(torch.bfloat16, CPU).name in ("onednn", "plain")
 
 
 def test_bfloat16_weights_of_an_odd_number_of_inputs_get_another_packing() -> None:
