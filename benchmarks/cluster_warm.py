@@ -18,7 +18,7 @@ from tests.journeys.system import start
 
 CALLS, WARMING_UP = 200, 20
 ADDED_BAR_MS = 5.0
-"""Of one pass through Knative, which is what a chat takes; Knative's own gate for its data path is this at p95."""
+"""Of one pass through Knative, which is what a chat takes: its own gate for its data path, there at p95."""
 
 Places = dict[str, FrontDoor]
 Milliseconds = list[float]
