@@ -11,6 +11,7 @@ from functions.gateway.credentials import Credentials, ExchangeAtAuth
 from functions.gateway.handler import Gateway
 from functions.gateway.models import Models
 from functions.gateway.upstream import ErrorForm, Patience, Upstream
+from functions.gateway.waking import WakeAuth
 
 AUTH_FIRST_BYTE_S = 15.0
 """Every caller waits for a key to be checked; a start from zero is well within this."""
@@ -58,7 +59,7 @@ async def build(settings: Settings, ground: Ground) -> Function:
         history=Upstream(ground.http, "The history service", settings.history_url, OURS, patience),
         auth=auth,
     )
-    return Function(routes=door.routes(), render=openai_errors.rendered)
+    return Function(routes=door.routes(), background=[WakeAuth(auth)], render=openai_errors.rendered)
 
 
 gateway = function("gateway", Settings, build)

@@ -156,7 +156,7 @@ class World:
             "POST http://chat/v1/chat/completions": Scripted.json(COMPLETION, hadal_position="7"),
         }
         patience = Patience(first_byte_s=30, heartbeat_s=15, silence_s=45)
-        auth = Upstream(self.servers, "The auth", "http://auth", OURS, patience)
+        auth = self.auth = Upstream(self.servers, "The auth", "http://auth", OURS, patience)
         inference = Upstream(self.servers, "The inference", "http://inference", MODEL_SERVICE, patience)
         self.credentials = Credentials(Tokens(), ExchangeAtAuth(auth), self.clock)
         door = Gateway(
