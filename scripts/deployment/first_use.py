@@ -79,7 +79,12 @@ class _Client:
         """Each step as a client takes it."""
         _until_there(self._front, "GET", "/v1/models", None, self.headers)
         model = self._step("GET", "/v1/models", None, "the models")["data"][0]["id"]
-        question = {"model": model, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 16}
+        question = {
+            "model": model,
+            "messages": [{"role": "user", "content": QUESTION}],
+            "max_tokens": 16,
+            "temperature": 0,
+        }
         answer = self._step("POST", _CHAT, question, "a chat completion")
         self._told(f"{model}: {answer['choices'][0]['message']['content']!r}")
         conversation = self._step("POST", "/v1/conversations", {}, "a conversation")["id"]
