@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from scripts.node.admission.knative import FEATURES
 from scripts.node.build import module_folder
 from scripts.node.programs import PROGRAMS
 
@@ -33,13 +34,6 @@ _IMAGE_MAPS = {
         *(f"{name}-sink" for name in ("log", "aws-s3", "aws-sqs", "aws-sns")),
     ),
 }
-FEATURES = {
-    "kubernetes.podspec-persistent-volume-claim": "enabled",
-    "kubernetes.podspec-persistent-volume-write": "enabled",
-    "kubernetes.podspec-init-containers": "enabled",
-    "kubernetes.podspec-securitycontext": "enabled",
-}
-"""What the overlay `node` uses of Knative's options (`config-features`)."""
 
 
 def rounds(programs: Mapping[str, Path], envoy: str) -> Iterator[list[Object]]:
@@ -167,7 +161,8 @@ def _configure(settings: Object) -> None:
         case "knative-serving", "config-domain":
             data[DOMAIN] = ""
         case "knative-serving", "config-features":
-            data.update(FEATURES)
+            (ours,) = _read(FEATURES)
+            data.update(ours["data"])
         case "knative-serving", "config-deployment":
             data["queue-sidecar-cpu-request"] = _CPU_REQUEST
             data["queue-sidecar-memory-request"] = "32Mi"
