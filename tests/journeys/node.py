@@ -25,6 +25,7 @@ __all__ = ["HOST_ADDRESS", "Deployed", "hadal"]
 
 NAMESPACE = "hadal"
 ASKS_THE_MODEL = ("gateway", "chat", "summarize")
+KEPT = "autoscaling.knative.dev/scale-to-zero-pod-retention-period"
 SHORTEST = {"stable-window": "6s", "scale-to-zero-grace-period": "6s"}
 FUNCTIONS = ("gateway", "auth", "chat", "history", "summarize")
 
@@ -62,19 +63,19 @@ def hadal(model_url: str, **of_chat: str) -> Iterator[Deployed]:
     variables["chat"].update(of_chat)
     try:
         for name, values in variables.items():
-            _update(name, *(f"{key}={value}" for key, value in values.items()))
+            _update(name, *(word for each in values.items() for word in ("--env", "=".join(each))))
         with names_of_the_node():
             yield Deployed(f"http://gateway.{NAMESPACE}.{DOMAIN}", api_key())
     finally:
         for name, values in variables.items():
-            _update(name, *(f"{key}-" for key in values))
+            _update(name, *(word for key in values for word in ("--env", f"{key}-")))
 
 
 @contextmanager
 def schedule(cron: str) -> Iterator[None]:
     """Let `ticks` come at other times for a while."""
     source = ("pingsource", "ticks", "-n", NAMESPACE)
-    before = json.loads(cluster("kubectl", "get", *source, "-o", "json"))["spec"]["schedule"]
+    before = _read(*source)["spec"]["schedule"]
     _patch(source, {"spec": {"schedule": cron}})
     try:
         yield
@@ -86,11 +87,14 @@ def schedule(cron: str) -> Iterator[None]:
 def soon_at_zero() -> Iterator[None]:
     """Knative's waiting times at their shortest: how soon functions end, not how they start."""
     settings = ("configmap", "config-autoscaler", "-n", "knative-serving")
-    before = json.loads(cluster("kubectl", "get", *settings, "-o", "json")).get("data", {})
+    before = _read(*settings).get("data", {})
+    kept = _read("ksvc", "chat", "-n", NAMESPACE)["spec"]["template"]["metadata"]["annotations"][KEPT]
     _patch(settings, {"data": SHORTEST})
+    _update("chat", "--annotation", f"{KEPT}=0s")
     try:
         yield
     finally:
+        _update("chat", "--annotation", f"{KEPT}={kept}")
         _patch(settings, {"data": {name: before.get(name) for name in SHORTEST}})
 
 
@@ -120,14 +124,17 @@ def api_key() -> str:
     return str(answer.json()["api_key"])
 
 
+def _read(*which: str) -> Any:
+    return json.loads(cluster("kubectl", "get", *which, "-o", "json"))
+
+
 def _patch(which: tuple[str, ...], change: object) -> None:
     cluster("kubectl", "patch", *which, "--type=merge", "-p", json.dumps(change))
 
 
-def _update(function: str, *variables: str) -> None:
-    """Change variables as `kn` writes them, and wait for the new revision."""
-    words = [word for variable in variables for word in ("--env", variable)]
-    cluster("kn", "service", "update", function, "-n", NAMESPACE, *words)
+def _update(function: str, *changes: str) -> None:
+    """Change a Service as `kn` does, and wait for the new revision."""
+    cluster("kn", "service", "update", function, "-n", NAMESPACE, *changes)
 
 
 def cluster(*words: str) -> str:
