@@ -77,5 +77,5 @@ def test_an_overlay_that_is_none_is_named(name: str) -> None:
         [ROOT / "scripts" / "cluster", "admit", name], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert f"{name} is no overlay: give local, production" in done.stderr
+    assert f"{name} is no overlay: give local, node, production" in done.stderr
     assert done.stderr.count("\n") == 1
