@@ -34,7 +34,7 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     commands.add_parser(
         "up",
         help="bring up a node: Kubernetes with Knative, from source (Linux, root)",
-        description="The first time, programs are built from source: about half an hour on two cores, 14 GB "
+        description="The first time, programs are built from source: about half an hour on two cores, 12 GB "
         "of room, and it needs Go. It goes on where it was interrupted.",
     )
     commands.add_parser("down", help="end the node, with all that is kept in it")

@@ -14,7 +14,7 @@ import re
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,6 @@ class Image:
     name: str
     files: Mapping[str, Path]
     entrypoint: Sequence[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, archive: Path) -> None:
         """The image as an OCI archive."""
@@ -48,7 +47,6 @@ class Image:
             "config": {
                 "Entrypoint": list(self.entrypoint),
                 "User": _NOBODY,
-                "Env": [f"{name}={value}" for name, value in self.environment.items()],
             },
             "rootfs": {"type": "layers", "diff_ids": []},
         }
