@@ -2,7 +2,9 @@
 
 The model's forward is timed inside the engine; what is left of the time from one step to the next is the
 engine's own: scheduling, laying out the batch, choosing tokens, handing them to 16 readers on an event loop.
-Prints milliseconds a step, median and with every kind of sampling.
+The readers run while the model computes, and take something from it: so every other round nobody reads, and
+the whole time of a step is compared with a forward that nobody disturbed, too. Prints milliseconds, medians,
+for every kind of sampling, as one line of JSON: `{kind: [beside the forward, beside an undisturbed one]}`.
 """
 
 from __future__ import annotations
@@ -13,69 +15,92 @@ import statistics
 import sys
 import time
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from inference.engine.batcher import Batcher
+from inference.engine.batching_engine import BatchingEngine
 from inference.engine.options import EngineOptions
-from inference.engine.port import Engine, GenerationRequest, Sampling
+from inference.engine.port import Engine, GenerationRequest, Sampling, Token
 from loaded import loaded
 
-STREAMS, PROMPT_TOKENS, NEW_TOKENS = 16, 64, 160
-PLAIN = {
+STREAMS, PROMPT_TOKENS, NEW_TOKENS, ROUNDS = 16, 64, 160, 3
+KINDS = {
     "greedy": Sampling(),
     "sampled": Sampling(do_sample=True, temperature=0.8, top_k=50, top_p=0.95, seed=3),
     "penalised": Sampling(repetition_penalty=1.1, frequency_penalty=0.1),
 }
 
 
-class Timed:
-    """Notes what each step took, and what the forward in it took."""
+@dataclass(slots=True)
+class Times:
+    """Of the steps in which every stream had a token and nothing else, in milliseconds."""
+
+    beside: list[float] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
+    """Without steps that verified guesses."""
+    forward: list[float] = field(default_factory=list)
+    """The same steps'."""
+
+
+class Watch:
+    """Notes what each step of this process took, and what the forward in it took."""
 
     def __init__(self) -> None:
-        self.forward_s = 0.0
-        self.steps: list[tuple[int, float, float]] = []
-        self._before_s: float | None = None
+        self.times = Times()
+        self.is_read = True
+        self._forward_s, self._rows, self._before_s = 0.0, 0, 0.0
 
-    def watch(self) -> None:
-        """From now on, in this process."""
-        step, timed = Batcher.step, self
+    def begin(self) -> None:
+        """From now on."""
+        step, tell, watch = Batcher.step, BatchingEngine._tell, self
 
-        def timed_step(batcher: Batcher) -> Any:
-            model: Any = batcher._model
-            if not isinstance(model, _TimedModel):
-                batcher._model = _TimedModel(model, timed)  # type: ignore[assignment]
-            timed.forward_s = 0.0
-            happened = step(batcher)
-            timed.note(len(happened))
+        def timed_step(batcher: Batcher, **arguments: Any) -> Any:
+            if not isinstance(batcher._model, _TimedModel):
+                batcher._model = _TimedModel(batcher._model, watch)
+            happened = step(batcher, **arguments)
+            watch._note(len(happened))
             return happened
 
-        Batcher.step = timed_step  # type: ignore[method-assign]
+        def tell_if_read(engine: Any) -> None:
+            if not watch.is_read:
+                engine._untold = [told for told in engine._untold if not _is_passed_over(told[1])]
+            tell(engine)
 
-    def note(self, events: int) -> None:
-        """A step has ended."""
+        Batcher.step, BatchingEngine._tell = timed_step, tell_if_read  # type: ignore[method-assign]
+
+    def forward(self, model: Any, batch: Any, cache: Any) -> Any:
+        """Compute one."""
+        start_s = time.perf_counter()
+        logits = model.forward(batch, cache)
+        self._forward_s, self._rows = time.perf_counter() - start_s, len(batch.token_ids)
+        return logits
+
+    def _note(self, events: int) -> None:
         now_s = time.perf_counter()
-        if self._before_s is not None:
-            self.steps.append((events, now_s - self._before_s, self.forward_s))
-        self._before_s = now_s
-
-    def overhead_ms(self) -> float:
-        """Median of the steps since the last call in which all streams had a token and nothing else."""
-        full = [(whole_s - forward_s) * 1e3 for events, whole_s, forward_s in self.steps if events == STREAMS]
-        self.steps.clear()
-        return statistics.median(full)
+        whole_s, self._before_s = now_s - self._before_s, now_s
+        if events != STREAMS:
+            return
+        self.times.beside.append((whole_s - self._forward_s) * 1e3)
+        if self._rows == STREAMS:
+            self.times.whole.append(whole_s * 1e3)
+            self.times.forward.append(self._forward_s * 1e3)
 
 
 class _TimedModel:
-    def __init__(self, model: Any, timed: Timed) -> None:
-        self._model, self._timed = model, timed
+    def __init__(self, model: Any, watch: Watch) -> None:
+        self._model, self._watch = model, watch
         self.spec, self.new_cache = model.spec, model.new_cache
 
     def forward(self, batch: Any, cache: Any) -> Any:
-        start_s = time.perf_counter()
-        logits = self._model.forward(batch, cache)
-        self._timed.forward_s += time.perf_counter() - start_s
-        return logits
+        return self._watch.forward(self._model, batch, cache)
+
+
+def _is_passed_over(message: object) -> bool:
+    """Of a round in which nobody reads: all but each stream's end."""
+    return not isinstance(message, Token) or message.finish_reason is None
 
 
 async def _read(engine: Engine, request: GenerationRequest) -> None:
@@ -84,23 +109,30 @@ async def _read(engine: Engine, request: GenerationRequest) -> None:
             pass
 
 
-async def measure(engine: Engine, timed: Timed) -> dict[str, float]:
+async def measure(engine: Engine, watch: Watch) -> dict[str, tuple[float, float]]:
     """Each kind of sampling in turn."""
-    taken: dict[str, float] = {}
-    for name, sampling in PLAIN.items():
+    taken: dict[str, tuple[float, float]] = {}
+    for name, sampling in KINDS.items():
         prompts = [tuple(range(100 + 7 * i, 100 + 7 * i + PROMPT_TOKENS)) for i in range(STREAMS)]
         requests = [GenerationRequest(prompt, NEW_TOKENS, sampling) for prompt in prompts]
-        await asyncio.gather(*(_read(engine, request) for request in requests))
-        taken[name] = timed.overhead_ms()
+        read, unread = Times(), Times()
+        for _ in range(ROUNDS):
+            for watch.is_read, watch.times in ((True, read), (False, unread)):
+                await asyncio.gather(*(_read(engine, request) for request in requests))
+        taken[name] = (
+            statistics.median(read.beside),
+            statistics.median(read.whole) - statistics.median(unread.forward),
+        )
     return taken
 
 
 def main() -> None:
     """Load and measure."""
-    timed = Timed()
+    watch = Watch()
     engine = loaded(Path(sys.argv[1]), EngineOptions(cache_tokens=STREAMS * 512))
-    timed.watch()
-    print(json.dumps(asyncio.run(measure(engine, timed))))
+    watch.begin()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the service has
+        print(json.dumps(runner.run(measure(engine, watch))))
     engine.close()
 
 

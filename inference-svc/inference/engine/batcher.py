@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -20,7 +20,8 @@ from inference.engine.port import (
     Scheduled,
     Token,
 )
-from inference.engine.sampling import Choice, Place, Sampler, choose
+from inference.engine.sampler import Place, Sampler
+from inference.engine.sampling import Choice, choose
 from inference.engine.scheduler import Chunk, Scheduler
 from inference.engine.sequence import Sequence
 from inference.engine.speculation import Speculation
@@ -99,8 +100,10 @@ class Batcher:
             self._scheduler.remove(generation.sequence)
 
     @torch.inference_mode()
-    def step(self) -> list[tuple[Generation, EngineEvent]]:
+    def step(self, meanwhile: Callable[[], object] = lambda: None) -> list[tuple[Generation, EngineEvent]]:
         """Compute one step; what happened to whom, in order. A generation that ended is removed.
+
+        `meanwhile` is called as the model is about to compute: what it sets off elsewhere runs beside that.
 
         Raises:
             StepFailedError: the model could not compute it; the generations of the step are removed.
@@ -115,6 +118,7 @@ class Batcher:
         began_s = self._speculation.clock()
         try:
             batch = batch_of(chunks, self._cache.block_tokens, self._model.spec.device)
+            meanwhile()
             logits = self._model.forward(batch, self._cache)
             events = list(self._events(chunks, generations, logits))
         except Exception as error:
@@ -189,10 +193,10 @@ class Batcher:
     def _tokens(self, chunk: Chunk, generation: Generation, choices: list[Choice]) -> list[Token]:
         """The tokens chosen after a chunk: one, and another for each draft that is what was chosen."""
         tokens: list[Token] = []
-        for (chosen, top), draft in zip(choices, (*chunk.drafts, None), strict=True):
-            reason = self._take(generation, chosen.id)
-            tokens.append(Token(chosen.id, chosen.logprob, top, reason, speculated=bool(tokens)))
-            if reason or chosen.id != draft:
+        for (token_id, logprob, top), draft in zip(choices, (*chunk.drafts, None), strict=True):
+            reason = self._take(generation, token_id)
+            tokens.append(Token(token_id, logprob, top, reason, speculated=bool(tokens)))
+            if reason or token_id != draft:
                 break
         self._scheduler.computed(chunk, accepted=len(tokens) - 1)
         if tokens[-1].finish_reason:

@@ -7,8 +7,8 @@ import logging
 import queue
 import threading
 import time
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable
+from collections import deque
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -29,12 +29,30 @@ Message = EngineEvent | GenerationFailedError
 
 @dataclass(slots=True, eq=False)
 class _Client:
-    """Who waits for a request's events, and where."""
+    """Who waits for a request's events, and where.
+
+    Written to and read on its loop alone, by one reader, so a future does for what `asyncio.Queue` takes half
+    as long again.
+    """
 
     request: GenerationRequest
     loop: asyncio.AbstractEventLoop
-    messages: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
     left: bool = False
+    _messages: deque[Message] = field(default_factory=deque)
+    _came: asyncio.Future[None] | None = None
+
+    def put(self, message: Message) -> None:
+        """Hand a message over."""
+        self._messages.append(message)
+        if self._came is not None and not self._came.done():
+            self._came.set_result(None)
+
+    async def get(self) -> Message:
+        """The next message, once it has come."""
+        if not self._messages:
+            self._came = self.loop.create_future()
+            await self._came
+        return self._messages.popleft()
 
 
 class BatchingEngine:
@@ -45,6 +63,7 @@ class BatchingEngine:
         self._batcher = batcher
         self._arrivals: queue.SimpleQueue[_Client | None] = queue.SimpleQueue()
         self._clients: dict[Generation, _Client] = {}
+        self._untold: list[tuple[Generation, Message]] = []  # a client stays until it was told its end
         self._asked = self._running = 0  # counted where requests come from, so that both fall as one leaves
         self._step_began_s: float | None = None
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
@@ -75,7 +94,7 @@ class BatchingEngine:
         self._arrivals.put(client)
         try:
             while True:
-                message = await client.messages.get()
+                message = await client.get()
                 if isinstance(message, GenerationFailedError):
                     raise message
                 if isinstance(message, Scheduled):
@@ -94,13 +113,15 @@ class BatchingEngine:
             self._drop_those_who_left()
             self._step_began_s = time.monotonic()
             try:
-                self._tell(self._batcher.step())
+                happened: list[tuple[Generation, Message]] = [*self._batcher.step(meanwhile=self._tell)]
             except StepFailedError as failure:
                 _log.exception("a step failed")
                 error = GenerationFailedError("the model could not compute this request")
-                self._tell((generation, error) for generation in failure.generations)
+                happened = [(generation, error) for generation in failure.generations]
             finally:
                 self._step_began_s = None
+            self._tell()  # if no step was computed
+            self._untold = happened
 
     def _take_arrivals(self) -> bool:
         """Take in who has come, and wait for somebody where there is nothing to do; False: close."""
@@ -119,16 +140,19 @@ class BatchingEngine:
             self._batcher.remove(generation)
             del self._clients[generation]
 
-    def _tell(self, happened: Iterable[tuple[Generation, Message]]) -> None:
-        """Hand a step's events over, once a loop: waking it is what costs."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Client, Message]]] = defaultdict(list)
-        for generation, message in happened:
-            client = self._clients[generation]
-            by_loop[client.loop].append((client, message))
+    def _tell(self) -> None:
+        """Hand over what the step before has made, once a loop: waking it is what costs."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Client, Message]]] = {}
+        for generation, message in self._untold:
+            client = self._clients.get(generation)
+            if client is None:
+                continue  # it has left
+            by_loop.setdefault(client.loop, []).append((client, message))
             if isinstance(message, GenerationFailedError) or (
                 isinstance(message, Token) and message.finish_reason
             ):
                 del self._clients[generation]
+        self._untold = []
         for loop, messages in by_loop.items():
             with suppress(RuntimeError):  # the loop is closed: nobody waits there
                 loop.call_soon_threadsafe(_deliver, messages)
@@ -136,4 +160,4 @@ class BatchingEngine:
 
 def _deliver(messages: list[tuple[_Client, Message]]) -> None:
     for client, message in messages:
-        client.messages.put_nowait(message)
+        client.put(message)

@@ -2,8 +2,8 @@
 
 Temperature, then top-k, top-p and typical-p, each over what the one before has left, as in TGI. Sources:
 nucleus, Holtzman et al. 2019 (arXiv 1904.09751); typical, Meister et al. 2022 (2202.00666). Nothing is sorted
-for top-k and top-p: what was drawn is tried against them, as in FlashInfer (Ye et al. 2025, 2501.01005); a
-token as likely as the last one that stays, stays too. A row's sums are taken in an order of their own,
+for one of them: what was drawn is tried against it, as in FlashInfer (Ye et al. 2025, 2501.01005); a
+token as good as the last one that stays, stays too. A row's sums are taken in an order of their own,
 whatever the number of rows, so that its draw is the same to the last bit.
 """
 
@@ -18,7 +18,8 @@ from torch import Tensor
 
 from inference.engine.port import Sampling
 
-LOWEST_TEMPERATURE = 1e-4  # colder than this is greedy anyhow, and the division would overflow
+_LOWEST_TEMPERATURE = 1e-4  # colder than this is greedy anyhow, and the division would overflow
+_HIGHEST_TEMPERATURE = 1e6  # hotter than this all are as likely anyhow, even those that are ruled out
 _BLOCK_TOKENS = 256  # of a row, summed before the blocks' sums are searched
 _MOST = 1 - 2.0**-48  # of a fraction that must stay below one
 
@@ -38,6 +39,11 @@ def random_bits(seed: int, place: int) -> int:
     return mixed ^ (mixed >> 31)
 
 
+def temperature_of(sampling: Sampling) -> float:
+    """As asked for, within what can be computed."""
+    return min(max(sampling.temperature, _LOWEST_TEMPERATURE), _HIGHEST_TEMPERATURE)
+
+
 def draw(scores: Tensor, samplings: Sequence[Sampling], seeds: Sequence[int]) -> Tensor:
     """Draw a token a row.
 
@@ -49,11 +55,13 @@ def draw(scores: Tensor, samplings: Sequence[Sampling], seeds: Sequence[int]) ->
     Returns:
         Token ids, [rows] int64.
     """
-    temperatures = [max(sampling.temperature, LOWEST_TEMPERATURE) for sampling in samplings]
+    temperatures = [temperature_of(sampling) for sampling in samplings]
     if any(temperature != 1 for temperature in temperatures):
         scores = scores / torch.tensor(temperatures, device=scores.device)[:, None]
     weights = torch.softmax(scores, dim=-1)
-    most = _most_above(weights, samplings)
+    _keep_best_(weights, samplings)
+    keys = _keys(weights, samplings)
+    most = _most_before(weights, samplings)
     ids = torch.empty(len(weights), dtype=torch.int64, device=weights.device)
     rows = torch.arange(len(weights), device=weights.device)
     for turn in count():
@@ -62,22 +70,25 @@ def draw(scores: Tensor, samplings: Sequence[Sampling], seeds: Sequence[int]) ->
         if most is None:
             return drawn
         ids[rows] = drawn
-        _keep_above_(weights, weights.gather(1, drawn[:, None]))
-        above = _sums(weights).sum(-1, dtype=torch.float64)
-        again = ((above >= most) & (above > 0)).nonzero()[:, 0]
+        level = keys.gather(1, drawn[:, None])
+        if keys is weights:
+            _keep_above_(weights, level)
+        else:
+            weights.masked_fill_(keys <= level, 0.0)
+        before = _sums(weights).sum(-1, dtype=torch.float64)
+        again = ((before >= most) & (before > 0)).nonzero()[:, 0]
         if not len(again):
             return ids
-        # What was drawn doesn't stay, nor does what is less likely: the next draw is from the others.
-        rows, weights, most = rows[again], weights.index_select(0, again), most[again]
+        # What was drawn doesn't stay, nor does what comes after it: the next draw is from those before it.
+        left = weights.index_select(0, again)
+        keys = left if keys is weights else keys.index_select(0, again)
+        rows, weights, most = rows[again], left, most[again]
         seeds = [seeds[row] for row in again.tolist()]
     raise AssertionError("unreachable")
 
 
-def _most_above(weights: Tensor, samplings: Sequence[Sampling]) -> Tensor | None:
-    """What all tokens more likely than a token have together at most if that one stays, [rows].
-
-    Takes out of `weights` what top-k and typical-p take out. None: all that is left may be drawn.
-    """
+def _keep_best_(weights: Tensor, samplings: Sequence[Sampling]) -> None:
+    """Top-k, and top-p where typical-p comes after it: weights of zero for what doesn't stay."""
     ranked = [row for row, sampling in enumerate(samplings) if 0 < sampling.top_k < weights.shape[1]]
     if ranked:
         ranks = torch.tensor([samplings[row].top_k for row in ranked], device=weights.device)[:, None]
@@ -85,32 +96,37 @@ def _most_above(weights: Tensor, samplings: Sequence[Sampling]) -> Tensor | None
         last = best.gather(1, ranks - 1)
         _keep_above_([weights[row] for row in ranked], torch.nextafter(last, torch.zeros_like(last)))
     for row, sampling in enumerate(samplings):
-        if sampling.typical_p < 1:
-            weights[row] = _typical(weights[row], sampling)
-    top_p = [s.top_p if s.top_p < 1 and s.typical_p == 1 else math.inf for s in samplings]
-    if all(p == math.inf for p in top_p):
+        if sampling.typical_p < 1 and sampling.top_p < 1:
+            best = weights[row].sort(descending=True)[0]
+            before = best.cumsum(-1, dtype=torch.float64) - best
+            stay = int((before < sampling.top_p * (before[-1] + best[-1])).sum())
+            weights[row].masked_fill_(weights[row] < best[max(stay, 1) - 1], 0.0)
+
+
+def _keys(weights: Tensor, samplings: Sequence[Sampling]) -> Tensor:
+    """By which a row's tokens are kept, the largest first, [rows, vocabulary].
+
+    For top-p the weights themselves; for typical-p how near a token's information is to the entropy.
+    """
+    typical = [row for row, sampling in enumerate(samplings) if sampling.typical_p < 1]
+    if not typical:
+        return weights
+    keys = weights.clone()
+    own = rows_of(weights, typical)
+    totals = _sums(own).sum(-1, keepdim=True)
+    information = (totals / own).log()
+    entropy = _sums(torch.where(own > 0, own * information, 0.0)).sum(-1, keepdim=True) / totals
+    keys[typical] = -(information - entropy).abs()
+    return keys
+
+
+def _most_before(weights: Tensor, samplings: Sequence[Sampling]) -> Tensor | None:
+    """What all tokens before a token have together at most if that one stays, [rows]; None: all stay."""
+    shares = [s.typical_p if s.typical_p < 1 else s.top_p if s.top_p < 1 else math.inf for s in samplings]
+    if all(share == math.inf for share in shares):
         return None
-    return torch.tensor(top_p, dtype=torch.float64, device=weights.device) * _sums(weights).sum(
-        -1, dtype=torch.float64
-    )
-
-
-def _typical(weights: Tensor, sampling: Sampling) -> Tensor:
-    """Top-p and typical-p of one row, [vocabulary], by sorting; rare enough."""
-    if sampling.top_p < 1:
-        weights = _keep_mass(weights, -weights, sampling.top_p)
-    logprobs = (weights / weights.sum()).log()
-    entropy = -torch.nansum(logprobs.exp() * logprobs)
-    return _keep_mass(weights, (-logprobs - entropy).abs(), sampling.typical_p)
-
-
-def _keep_mass(weights: Tensor, badness: Tensor, mass: float) -> Tensor:
-    """Keep the tokens of least badness until they reach a share of `mass`, with the one that does."""
-    order = badness.argsort(stable=True)
-    reached = weights[order].cumsum(-1, dtype=torch.float64)
-    before = reached - weights[order]
-    before[0] = -1  # the best one stays, however small the mass
-    return weights.where(torch.empty_like(before).scatter_(0, order, before) < mass * reached[-1], 0.0)
+    totals = _sums(weights).sum(-1, dtype=torch.float64)
+    return torch.tensor(shares, dtype=torch.float64, device=weights.device) * totals
 
 
 def _keep_above_(rows: Sequence[Tensor] | Tensor, levels: Tensor) -> None:

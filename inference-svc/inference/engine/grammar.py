@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from inference.engine.port import Constraint, Grammar, Hold
 
 if TYPE_CHECKING:
+    import numpy as np
     from llguidance import LLExecutor, LLMatcher, LLTokenizer
+    from numpy.typing import NDArray
     from torch import Tensor
 
 _LONGEST_REASON = 200
@@ -138,18 +140,15 @@ class StateAfter:
             self.reached = token_id == self.token_id
 
 
-def allowed_tokens(holds: Sequence[Hold], scored_tokens: int) -> Tensor:
-    """Whether each token can come next, [holds, scored_tokens]; for all of them in two calls at most.
+def allowed_bits(holds: Sequence[Hold]) -> NDArray[np.int32]:
+    """Whether each token can come next, [holds, words] of 32 bits; for all of them in two calls at most.
 
     The holds of one matcher follow each other, with ever more drafts. Behind a draft that its grammar doesn't
-    allow everything is: no answer comes so far. Tokens that the tokenizer doesn't know never are.
+    allow everything is: no answer comes so far.
     """
-    import numpy as np
-    import torch
     from llguidance import numpy as masks
 
-    vocabulary_tokens = holds[0].vocabulary_tokens
-    bits = masks.allocate_token_bitmask(len(holds), vocabulary_tokens)
+    bits: NDArray[np.int32] = masks.allocate_token_bitmask(len(holds), holds[0].vocabulary_tokens)
     firsts = [row for row, hold in enumerate(holds) if not hold.drafts]
     lasts = [*(first - 1 for first in firsts[1:]), len(holds) - 1]
     alone = [
@@ -164,8 +163,18 @@ def allowed_tokens(holds: Sequence[Hold], scored_tokens: int) -> Tensor:
     ]
     if drafted:
         masks.fill_next_token_bitmask_par_with_draft_tokens(_executor(), drafted, bits)
+    return bits
+
+
+def allowed_tokens(holds: Sequence[Hold], scored_tokens: int) -> Tensor:
+    """`allowed_bits` as [holds, scored_tokens] booleans. Tokens that the tokenizer doesn't know never are."""
+    import numpy as np
+    import torch
+
+    vocabulary_tokens = holds[0].vocabulary_tokens
     allowed = torch.zeros(len(holds), scored_tokens, dtype=torch.bool)
-    known = np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little", count=vocabulary_tokens)
+    bytes_of_bits = allowed_bits(holds).view(np.uint8)
+    known = np.unpackbits(bytes_of_bits, axis=1, bitorder="little", count=vocabulary_tokens)
     allowed[:, :vocabulary_tokens] = torch.from_numpy(known[:, :scored_tokens])
     return allowed
 

@@ -7,9 +7,9 @@ verified is exact: each place's token is chosen as ever, and a guess only stays 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from inference.engine.guesses import Guesses
 
@@ -20,6 +20,7 @@ _COLD_STEPS = 4  # the first ones, which take longer than any later
 _KEPT_STEPS = 512  # for which a time that was measured counts
 _WEIGHT = 0.2  # of the latest step in a time
 _FIXED_ROWS = 10  # what a step costs beside its rows is taken to be as much as so many of them
+_FAR_ROWS = 1_000_000  # more than a step has
 
 
 @dataclass(slots=True)
@@ -51,13 +52,22 @@ class StepCosts:
         """The seconds of a step with so many rows; something must have been measured."""
         if rows in self._known:
             return self._known[rows][0]
-        less = max((known for known in self._known if known < rows), default=None)
-        more = min((known for known in self._known if known > rows), default=None)
-        if less is None or more is None:
-            nearest = less or more or rows
-            return self._known[nearest][0] * (_FIXED_ROWS + rows) / (_FIXED_ROWS + nearest)
-        low_s, high_s = self._known[less][0], self._known[more][0]
-        return low_s + (high_s - low_s) * (rows - less) / (more - less)
+        return self.estimates(range(rows, rows + 1))[0]
+
+    def estimates(self, rows: range) -> list[float]:
+        """`estimate` of each of ascending numbers of rows."""
+        known = sorted((number, seconds) for number, (seconds, _) in self._known.items())
+        ends = (
+            (number, seconds * (_FIXED_ROWS + number) / (_FIXED_ROWS + nearest))
+            for number, (nearest, seconds) in ((0, known[0]), (_FAR_ROWS, known[-1]))
+        )
+        first, last = ends
+        found: list[float] = []
+        for (low, low_s), (high, high_s) in pairwise((first, *known, last)):
+            row_s = (high_s - low_s) / (high - low)
+            inside = range(max(low, rows.start), min(high, rows.stop))
+            found += [low_s + row_s * (number - low) for number in inside]
+        return found
 
     def forget(self) -> None:
         """Drop what was measured too long ago."""
@@ -81,26 +91,36 @@ class Speculation:
             rooms: how many more tokens each may have beside the one that the step makes anyhow.
             rows: how many drafts the step has room for.
         """
-        chances = [
-            (answer.acceptance**length, which)
+        ready = [
+            (which, answer.acceptance, min(self.most, room))
             for which, (answer, room) in enumerate(zip(answers, rooms, strict=True))
-            if answer.is_ready and answer.acceptance > _LEAST_CHANCE
-            for length in range(1, min(self.most, room) + 1)
+            if answer.is_ready and answer.acceptance > _LEAST_CHANCE and room > 0
         ]
-        lengths = Counter(
-            which for _, which in self._worthwhile(sorted(chances, reverse=True)[:rows], len(answers))
-        )
-        return [answer.next_tokens(lengths[which]) for which, answer in enumerate(answers)]
-
-    def _worthwhile(self, chances: list[tuple[float, int]], answers: int) -> list[tuple[float, int]]:
-        """The first so many of `chances`, the likeliest before the others, that give the most a second."""
-        if not chances or self.costs.is_due(answers):
-            return []
+        drafts: list[list[int]] = [[] for _ in answers]
+        if not ready or self.costs.is_due(len(answers)):
+            return drafts
         self.costs.forget()
+        for which, length in self._lengths(ready, rows, len(answers)).items():
+            drafts[which] = answers[which].next_tokens(length)
+        return drafts
+
+    def _lengths(self, ready: list[tuple[int, float, int]], rows: int, answers: int) -> dict[int, int]:
+        """Of which drafts give the most tokens a second, if their likeliest tokens come first."""
+        chances: list[tuple[float, int]] = []
+        for which, acceptance, most in ready:
+            chance = 1.0
+            for _ in range(most):
+                chance *= acceptance
+                chances.append((chance, which))
+        chances.sort(reverse=True)
+        del chances[rows:]
         best, number, tokens = _LEAST_GAIN * answers / self.costs.estimate(answers), 0, float(answers)
-        for count, (chance, _) in enumerate(chances, 1):
+        seconds = self.costs.estimates(range(answers + 1, answers + 1 + len(chances)))
+        for count, ((chance, _), step_s) in enumerate(zip(chances, seconds, strict=True), 1):
             tokens += chance
-            rate = tokens / self.costs.estimate(answers + count)
-            if rate > best:
-                best, number = rate, count
-        return chances[:number]
+            if tokens / step_s > best:
+                best, number = tokens / step_s, count
+        lengths: dict[int, int] = {}
+        for _, which in chances[:number]:
+            lengths[which] = lengths.get(which, 0) + 1
+        return lengths

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Sequence as Items
-from itertools import accumulate, groupby, pairwise
+from itertools import groupby, pairwise
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from inference.engine.batch import AdapterRows, Batch
 from inference.engine.scheduler import Chunk
-
-_Span = tuple[list[int], int, list[int]]
-"""Blocks, the place of the first token, and tokens."""
 
 
 def batch_of(chunks: Items[Chunk], block_tokens: int, device: torch.device) -> Batch:
@@ -21,45 +21,62 @@ def batch_of(chunks: Items[Chunk], block_tokens: int, device: torch.device) -> B
 
     Logits are wanted of a chunk's last token where the chunk ends its sequence, of its drafts, and of every
     token where the request asks for the prompt's log probabilities.
+
+    In lists, because a step that decodes is short, and what it waits for is the code that it runs: each call
+    of numpy or torch has been driven from the processor's caches by the step before.
     """
-    spans = [span for chunk in chunks for span in _spans(chunk)]
-    starts = [0, *accumulate(len(tokens) for _, _, tokens in spans)]
-    first = np.array([place for _, place, _ in spans])
-    lengths = np.diff(starts)
-    positions = np.arange(starts[-1]) + np.repeat(first - starts[:-1], lengths)
-    tables = np.zeros((len(spans), max(len(blocks) for blocks, _, _ in spans)), dtype=np.int32)
-    for table, (blocks, _, _) in zip(tables, spans, strict=True):
-        table[: len(blocks)] = blocks
-    slots = tables[np.repeat(np.arange(len(spans)), lengths), positions // block_tokens].astype(np.int64)
-    ends = [0, *accumulate(chunk.tokens + len(chunk.drafts) for chunk in chunks)]
-    rows = [
-        row
-        for chunk, end in zip(chunks, ends[1:], strict=True)
-        for row in range(end - wanted_rows(chunk), end)
-    ]
+    token_ids: list[int] = []
+    positions: list[int] = []
+    slots: list[int] = []
+    tables: list[list[int]] = []
+    lengths: list[int] = []
+    rows: list[int] = []
+    starts, ends = [0], [0]
+    for chunk in chunks:
+        blocks = chunk.sequence.blocks
+        for first, tokens in _spans(chunk):
+            places = range(first, first + len(tokens))
+            token_ids += tokens
+            positions += places
+            slots += [blocks[place // block_tokens] * block_tokens + place % block_tokens for place in places]
+            tables.append(blocks)
+            lengths.append(places.stop)
+            starts.append(len(token_ids))
+        ends.append(len(token_ids))
+        rows += range(ends[-1] - wanted_rows(chunk), ends[-1])
+    widest = max(map(len, tables))
+    padded = [block for blocks in tables for block in (*blocks, *[0] * (widest - len(blocks)))]
     return Batch(
-        token_ids=torch.tensor([token for _, _, tokens in spans for token in tokens], device=device),
-        positions=torch.from_numpy(positions).to(device),
-        slots=torch.from_numpy(slots * block_tokens + positions % block_tokens).to(device),
-        query_starts=torch.tensor(starts, dtype=torch.int32, device=device),
-        context_lengths=torch.from_numpy((first + lengths).astype(np.int32)).to(device),
-        block_tables=torch.from_numpy(tables).to(device),
-        logit_rows=torch.tensor(rows, dtype=torch.int64, device=device),
+        token_ids=_tensor(token_ids, np.int64, device),
+        positions=_tensor(positions, np.int64, device),
+        slots=_tensor(slots, np.int64, device),
+        query_starts=_tensor(starts, np.int32, device),
+        context_lengths=_tensor(lengths, np.int32, device),
+        block_tables=_tensor(padded, np.int32, device).view(len(tables), widest),
+        logit_rows=_tensor(rows, np.int64, device),
         adapters=adapter_rows([chunk.sequence.request.adapter for chunk in chunks], ends),
     )
 
 
-def _spans(chunk: Chunk) -> list[_Span]:
-    """A chunk is one span. One with drafts is as many as it has tokens, of one each, over the same blocks.
+def _tensor(values: list[int], number: type[np.integer[Any]], device: torch.device) -> Tensor:
+    """Through numpy, which takes a third of the time of `torch.tensor`."""
+    return torch.from_numpy(np.array(values, dtype=number)).to(device)
 
-    A step writes its cache entries before it reads any, so each sees those before it; and the model computes
+
+def _spans(chunk: Chunk) -> Iterator[tuple[int, Items[int]]]:
+    """The place of a span's first token, and its tokens.
+
+    A chunk is one span. One with drafts is as many as it has tokens, of one each, over the same blocks. A
+    step writes its cache entries before it reads any, so each sees those before it; and the model computes
     them as it does the decodes of several sequences.
     """
-    sequence, first = chunk.sequence, chunk.sequence.computed
-    tokens = sequence.tokens[first : first + chunk.tokens]
+    first = chunk.sequence.computed
+    tokens = chunk.sequence.tokens[first : first + chunk.tokens]
     if not chunk.drafts:
-        return [(sequence.blocks, first, tokens)]
-    return [(sequence.blocks, first + i, [token]) for i, token in enumerate((*tokens, *chunk.drafts))]
+        yield first, tokens
+        return
+    for i, token in enumerate((*tokens, *chunk.drafts), first):
+        yield i, (token,)
 
 
 def adapter_rows(adapters: Items[str | None], starts: Items[int]) -> tuple[AdapterRows, ...]:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from inference.engine.port import EngineEvent, FinishReason, GenerationRequest, Prefilled, Scheduled, Token
-from inference.engine.sampling import Place, Sampler, choose
+from inference.engine.sampler import Place, Sampler
+from inference.engine.sampling import choose
 
 PREFILL_CHUNK_TOKENS = 256  # the longest step, and so how soon a cancelled request stops
 
@@ -47,15 +48,15 @@ class TokenLoop:
     ) -> Iterator[Token]:
         sampler = Sampler(request)
         for step in range(1, request.max_new_tokens + 1):
-            ((chosen, top),) = choose([Place(sampler)], logits[None])
-            sampler.take(chosen.id)
+            ((token_id, logprob, top),) = choose([Place(sampler)], logits[None])
+            sampler.take(token_id)
             reason = FinishReason.LENGTH if step == request.max_new_tokens else None
-            if chosen.id in self._eos_token_ids:
+            if token_id in self._eos_token_ids:
                 reason = FinishReason.EOS_TOKEN
-            yield Token(chosen.id, chosen.logprob, top, reason)
+            yield Token(token_id, logprob, top, reason)
             if reason or cancelled():
                 return
-            logits = self._forward((chosen.id,), cache, every_place=False)[-1]
+            logits = self._forward((token_id,), cache, every_place=False)[-1]
 
     def _forward(self, ids: tuple[int, ...], cache: Any, *, every_place: bool) -> torch.Tensor:
         """Scores of shape [places, vocabulary]: of every place, or of the last one alone."""

@@ -169,29 +169,9 @@ void paged_decode(const Number* queries, const Number* cache, const int32_t* tab
         }
 }
 
-// The first place of the largest score, and the logarithm of the sum of all exponentials.
-void likeliest(const float* scores, int size, int64_t* place, float* log_total) {
-    float highest = scores[0], total = 0.0f;
-#pragma omp simd reduction(max : highest)
-    for (int i = 0; i < size; ++i) highest = scores[i] > highest ? scores[i] : highest;
-#pragma omp simd reduction(+ : total)
-    for (int i = 0; i < size; ++i) total += std::exp(scores[i] - highest);
-    int first = 0;
-    while (first < size - 1 && scores[first] != highest) ++first;
-    *place = first;
-    *log_total = highest + std::log(total);
-}
-
 }  // namespace
 
 extern "C" {
-
-// Of each row of scores [rows, size].
-void hadal_likeliest(const float* scores, int64_t* places, float* log_totals, int rows, int size) {
-#pragma omp parallel for schedule(dynamic)
-    for (int row = 0; row < rows; ++row)
-        likeliest(scores + static_cast<size_t>(row) * size, size, places + row, log_totals + row);
-}
 
 // y[rows, size] = x / sqrt(mean(x^2) + eps) * weight, row by row; x has `stride` numbers from one row to the next.
 void hadal_rms_norm(int bfloat16, const void* x, int64_t stride, const void* weight, void* y, int rows, int size,
