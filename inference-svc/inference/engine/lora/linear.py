@@ -2,29 +2,49 @@
 
 Sources: Chen et al., "Punica: Multi-Tenant LoRA Serving", 2023; Sheng et al., "S-LoRA", 2023. The base
 product is computed once for all rows of a step, in whatever packing it has; then for each adapter in the step
-`(x A) B` of its rows, which the scheduler has put side by side, is added. A step without adapters does
+`(x A) B` of its rows, which the scheduler has put side by side, is added: here one adapter after the other,
+in `operators/native/adapters.cpp` all of them in one call. A step without adapters does
 nothing more than before.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
+from torch.nn import functional
 
 from inference.engine.batch import AdapterRows
 from inference.engine.operators.linear import Linear
 
+_RUN = struct.Struct("=3i")
 
-@dataclass(slots=True)
+
 class StepAdapters:
     """Which rows of the step that is being computed belong to which adapter; its model sets it.
 
     It stands beside the layers rather than going through all of them: only their products want to know.
+
+    Attributes:
+        names: of all adapters that the model has.
+        rows: of the present step.
+        runs: the same for C++, three int32 a run: its adapter's place in `names`, its first row, how many.
     """
 
-    rows: Sequence[AdapterRows] = ()
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self.names = tuple(names)
+        self.rows: Sequence[AdapterRows] = ()
+        self.runs = b""
+
+    def begin(self, rows: Sequence[AdapterRows]) -> None:
+        """The next step is one with these."""
+        self.rows = rows
+        self.runs = b"".join(
+            _RUN.pack(self.names.index(run.adapter), run.rows.start, run.rows.stop - run.rows.start)
+            for run in rows
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +64,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What one adapter adds to a product; `down` is [in, ranks of all parts]."""
+    """What one adapter adds to a product; `down` is [ranks of all parts, in]."""
 
     down: Tensor
     parts: tuple[Part, ...]
@@ -56,7 +76,7 @@ class Delta:
 
     def add(self, product: Tensor, rows: Tensor) -> None:
         """Add to a product's rows what these rows of its input give."""
-        narrow = rows @ self.down
+        narrow = functional.linear(rows, self.down)
         for part in self.parts:
             product[:, part.columns].addmm_(narrow[:, part.ranks], part.up)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from inference.engine.lora.linear import AdaptedLinear, Delta, Part, StepAdapters
+from inference.engine.lora.linear import Delta, Part, StepAdapters
 from inference.engine.lora.peft import LowRank, PeftAdapter
 from inference.engine.models.source import Embedding, Reorder, WeightSource
 from inference.engine.operators.kernels import Kernels
@@ -85,7 +85,7 @@ class AdaptedSource:
             if any(name in adapter.modules for name in names)
         }
         self.adapter_bytes += sum(delta.nbytes for delta in deltas.values())
-        return AdaptedLinear(linear, deltas, self.step) if deltas else linear
+        return self.kernels.adapted(linear, deltas, self.step) if deltas else linear
 
     def check_all_taken(self) -> None:
         """See that the model has asked for every module that an adapter changes.
@@ -119,11 +119,11 @@ class AdaptedSource:
                 up = pair.up.to(torch.float32) * pair.scale
                 if reorder is not None:  # of a product that has one module
                     up = reorder(up)
-                downs.append(self._placed(pair.down.t()))
+                downs.append(self._placed(pair.down))
                 parts.append(Part(slice(column, column + size), ranks, self._placed(up.t())))
                 rank = ranks.stop
             column += size
-        return Delta(torch.cat(downs, 1), tuple(parts))
+        return Delta(torch.cat(downs), tuple(parts))
 
     def _placed(self, matrix: Tensor) -> Tensor:
         return matrix.to(self.device, self.dtype).contiguous()

@@ -106,7 +106,7 @@ class LoadedNetwork:
         """
         if not isinstance(cache, PagedCache):
             raise TypeError(f"a {type(cache).__name__} is no cache made by this model's new_cache")
-        self.adapters.rows = batch.adapters
+        self.adapters.begin(batch.adapters)
         return self.network.forward(batch, cache)
 
 
@@ -125,7 +125,9 @@ def load_model(folder: Path, options: LoadOptions) -> LoadedNetwork:
     packing = choose_packing(dtype, device, options.packing)
     kernels, why = choose_kernels(options.kernels, dtype, device, cpu_instructions())
     base = CheckpointSource(CheckpointWeights(folder), packing.pack, dtype, device, kernels, options.progress)
-    source = AdaptedSource(base, options.adapters, StepAdapters(), dtype, device)
+    source = AdaptedSource(
+        base, options.adapters, StepAdapters([adapter.name for adapter in options.adapters]), dtype, device
+    )
     network = _network(source, shape, device)
     source.check_all_taken()
     return LoadedNetwork(

@@ -33,7 +33,9 @@ def load_gguf_model(path: Path, options: LoadOptions) -> LoadedNetwork:
     kernels, why = choose_kernels(options.kernels, dtype, device, cpu_instructions())
     packing = BlockPacking(plain, kernels, options.quantization, dtype=dtype)
     base = GgufSource.open(path, packing, options.progress)
-    source = AdaptedSource(base, options.adapters, StepAdapters(), dtype, device)
+    source = AdaptedSource(
+        base, options.adapters, StepAdapters([adapter.name for adapter in options.adapters]), dtype, device
+    )
     config = base.config()
     shape = dense_shape(config, query_key_norm=config["model_type"] == "qwen3")
     network = DenseDecoder.load(source, shape, device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.engine.batch import Batch
+from inference.engine.lora.linear import AdaptedLinear, Delta, StepAdapters
 from inference.engine.operators.attention import (
     AttentionPlan,
     Group,
@@ -18,6 +19,7 @@ from inference.engine.operators.attention import (
     batched_decodes,
     plan_attention,
 )
+from inference.engine.operators.linear import Linear
 from inference.engine.operators.rotation import Rotation
 
 
@@ -55,6 +57,10 @@ class Kernels(Protocol):
         """How a step's sequences attend, over a cache of such blocks, heads and numbers."""
         ...
 
+    def adapted(self, base: Linear, deltas: Mapping[str, Delta], step: StepAdapters) -> AdaptedLinear:
+        """A product with what adapters add to it, by their names."""
+        ...
+
 
 class TorchKernels:
     """Plain torch, for every device and number format."""
@@ -84,6 +90,10 @@ class TorchKernels:
         """Decodes together, prompts one by one."""
         decodes = partial(self.decodes, block_tokens=block_tokens, kv_heads=kv_heads, dtype=dtype)
         return plan_attention(batch, block_tokens, decodes)
+
+    def adapted(self, base: Linear, deltas: Mapping[str, Delta], step: StepAdapters) -> AdaptedLinear:
+        """One adapter after the other."""
+        return AdaptedLinear(base, deltas, step)
 
     def decodes(
         self,

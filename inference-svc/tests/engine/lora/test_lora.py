@@ -193,6 +193,6 @@ def test_a_step_without_adapters_only_computes_the_base_product() -> None:
 
     base = PlainLinear(torch.eye(3))
     part = Part(slice(0, 3), slice(0, 1), torch.ones(1, 3))
-    linear = AdaptedLinear(base, Refusing(a=Delta(torch.ones(3, 1), (part,))), StepAdapters())
+    linear = AdaptedLinear(base, Refusing(a=Delta(torch.ones(1, 3), (part,))), StepAdapters())
     rows = torch.ones(2, 3)
     assert torch.equal(linear(rows), rows)

@@ -7,7 +7,7 @@ of one number format, float32 or bfloat16; what isn't goes to plain torch.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,11 @@ import torch
 from torch import Tensor
 
 from inference.engine.batch import Batch
+from inference.engine.lora.linear import AdaptedLinear, Delta, StepAdapters
 from inference.engine.operators.attention import AttentionPlan, Group, PagedLayer
 from inference.engine.operators.kernels import TorchKernels
+from inference.engine.operators.linear import Linear
+from inference.engine.operators.native.adapters import NativeAdaptedLinear
 from inference.engine.operators.native.build import NativeUnavailable, load_native
 from inference.engine.operators.native.linear import FORMATS
 from inference.engine.operators.rotation import Rotation
@@ -27,6 +30,7 @@ _SIGNATURES = {
     "hadal_silu_mul": (_I, _P, _P, _I, _I),
     "hadal_rotate_and_write": (_I, _P, _P, _P, _P, _P, _I, _I, _I, _I, _I, _L),
     "hadal_paged_decode": (_I, _P, _P, _P, _P, _P, *[_I] * 8, _L, _L, _F),
+    "hadal_add_low_rank": (_I, _P, _P, _P, _P, _I, _I, _I),
     "hadal_block_linear": (_I, _I, _I, _P, _P, _P, _I, _I, _I),
 }
 _WIDE_SIGNATURES = {"hadal_attend": (*[_P] * 6, *[_I] * 8, _L, _L, _F)}
@@ -146,6 +150,12 @@ class NativeKernels(TorchKernels):
             for tensor in (batch.query_starts, batch.block_tables, batch.context_lengths)
         )
         return AttentionPlan((NativeAttention(self.library, *whole),))
+
+    def adapted(self, base: Linear, deltas: Mapping[str, Delta], step: StepAdapters) -> AdaptedLinear:
+        """All adapters of a step in one call."""
+        if any(delta.down.dtype not in FORMATS for delta in deltas.values()):
+            return TorchKernels.adapted(self, base, deltas, step)
+        return NativeAdaptedLinear.of(self.library, base, deltas, step)
 
     def decodes(
         self,
