@@ -64,10 +64,10 @@ class Watch:
             watch._note(len(happened))
             return happened
 
-        def tell_if_read(engine: Any) -> None:
+        def tell_if_read(engine: Any, begun: Any = ()) -> None:
             if not watch.is_read:
                 engine._untold = [told for told in engine._untold if not _is_passed_over(told[1])]
-            tell(engine)
+            tell(engine, begun)
 
         Batcher.step, BatchingEngine._tell = timed_step, tell_if_read  # type: ignore[method-assign]
 
@@ -99,8 +99,8 @@ class _TimedModel:
 
 
 def _is_passed_over(message: object) -> bool:
-    """Of a round in which nobody reads: all but each stream's end."""
-    return not isinstance(message, Token) or message.finish_reason is None
+    """Of a round in which nobody reads: all but each stream's end, or its failure."""
+    return isinstance(message, Token) and message.finish_reason is None
 
 
 async def _read(engine: Engine, request: GenerationRequest) -> None:

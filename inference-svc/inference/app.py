@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from inference.http import error_middleware
+from inference.routes_invocations import InvocationsRoutes
 from inference.routes_models import ModelsRoutes
 from inference.routes_openai import OpenAiRoutes
 from inference.routes_operations import OperationsRoutes
@@ -17,9 +18,11 @@ def make_app(serving: Serving, payload_limit_bytes: int) -> web.Application:
     app = web.Application(
         middlewares=[error_middleware(serving.metrics)], client_max_size=payload_limit_bytes
     )
+    tgi, openai = TgiRoutes(serving), OpenAiRoutes(serving)
     for routes in (
-        TgiRoutes(serving),
-        OpenAiRoutes(serving),
+        tgi,
+        openai,
+        InvocationsRoutes(tgi, openai),
         OperationsRoutes(serving),
         ModelsRoutes(serving),
     ):

@@ -83,11 +83,13 @@ def _call(fields: JsonFields) -> dict[str, Any]:
     function = fields.object("function")
     function.require("name")
     arguments = function.values.get("arguments", "{}")
-    text = (
-        json.dumps(arguments, ensure_ascii=False)
-        if isinstance(arguments, dict)
-        else function.text("arguments")
-    )
+    if isinstance(arguments, dict):
+        try:
+            text: str | None = json.dumps(arguments, ensure_ascii=False)
+        except RecursionError as error:
+            raise ValidationError(f"`{function.name('arguments')}` is nested too deeply") from error
+    else:
+        text = function.text("arguments")
     return {
         "id": fields.text("id") or "",
         "type": "function",

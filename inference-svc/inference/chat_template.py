@@ -26,6 +26,7 @@ from inference.errors import TemplateError
 from inference.tool_formats import ToolFormat, tool_format_of
 
 Message = Mapping[str, Any]
+_CANT_BE_FILLED = (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError)
 _HERE = "\ue000"  # where the model goes on: of Unicode's private use, so that no template knows it
 _TAKES_OBJECTS = re.compile(r"\barguments['\"\]]*\s*\|\s*(tojson|items|dictsort)")
 _TELLS_NULL = re.compile(r"\bcontent['\"\]]*\s+is\s+(not\s+)?none", re.IGNORECASE)
@@ -75,35 +76,43 @@ class ChatTemplate:
         self._takes_objects = _TAKES_OBJECTS.search(source) is not None
         self._tells_null = _TELLS_NULL.search(source) is not None
 
-    def render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> str:
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] = (),
+        guideline: str | None = None,
+    ) -> str:
         """Write the prompt that asks for the next assistant message.
+
+        `guideline` is what TGI hands to templates that judge a chat by it, such as ShieldGemma's.
 
         A last message of the assistant's own is continued rather than followed by a new one, as in TGI.
 
         Raises:
             TemplateError: the template refuses these messages.
         """
+        given: dict[str, Any] = {"tools": list(tools) or None}
+        if guideline is not None:
+            given["guideline"] = guideline
+        messages = Continuation.without_empty(messages)
         continued = Continuation.of(messages)
         if continued is None:
-            return self._filled(messages, tools, asking=True)
+            return self._filled(messages, given, asking=True)
         if continued.reasoning is not None:
-            return continued.after(self._filled(messages[:-1], tools, asking=True))
+            return continued.after(self._filled(messages[:-1], given, asking=True))
         last = {**messages[-1], "content": continued.content + _HERE}
-        return self._filled([*messages[:-1], last], tools, asking=False).partition(_HERE)[0]
+        return self._filled([*messages[:-1], last], given, asking=False).partition(_HERE)[0]
 
-    def _filled(
-        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, asking: bool
-    ) -> str:
+    def _filled(self, messages: Sequence[Message], given: Mapping[str, Any], *, asking: bool) -> str:
         try:
             return self._template.render(
                 messages=[self._as_known(message) for message in messages],
-                tools=list(tools) or None,
                 add_generation_prompt=asking,
-                **self._special_tokens,
+                **{**self._special_tokens, **given},
             )
         except _RefusedError as error:
             raise TemplateError(f"the model's chat template refuses these messages: {error}") from error
-        except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        except _CANT_BE_FILLED as error:
             raise TemplateError("the model's chat template can't be filled with these messages") from error
 
     def _as_known(self, message: Message) -> Message:
@@ -125,7 +134,7 @@ def _with_object(call: Mapping[str, Any]) -> Mapping[str, Any]:
     function = call["function"]
     try:
         arguments = json.loads(function["arguments"])
-    except ValueError:
+    except (ValueError, RecursionError):
         return call
     return {**call, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else call
 

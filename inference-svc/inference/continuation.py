@@ -35,6 +35,13 @@ class Continuation:
             return cls(last["reasoning_content"], content)
         return cls(None, content) if content else None
 
+    @staticmethod
+    def without_empty(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """The messages but for a last one that says `prefix` and nothing else: it asks for an answer."""
+        last = messages[-1] if messages else {}
+        said = last.get("content") or last.get("reasoning_content") or last.get("tool_calls")
+        return messages[:-1] if last.get("prefix") and not said else messages
+
     @property
     def is_thinking(self) -> bool:
         """Whether the next token belongs to the reasoning."""

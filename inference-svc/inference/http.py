@@ -24,6 +24,18 @@ from inference.metrics import Metrics
 
 KEEP_ALIVE_S = 15.0  # as TGI: a comment in an idle stream, so that nobody between closes it
 _HTTP_ERRORS = {404: UnknownRouteError, 405: MethodNotAllowedError}
+_GENERATING = {
+    ("POST", path)
+    for path in (
+        "/",
+        "/generate",
+        "/generate_stream",
+        "/invocations",
+        "/v1/chat/completions",
+        "/v1/completions",
+    )
+}
+_FAILED = web.RequestKey("hadal.failed", bool)  # its stream has ended in an error
 _log = logging.getLogger(__name__)
 
 
@@ -31,7 +43,7 @@ async def read_fields(request: web.Request) -> JsonFields:
     """Read the body as a JSON object.
 
     Raises:
-        MalformedBodyError: it isn't JSON.
+        MalformedBodyError: it isn't JSON, or not encoded as its headers say.
         PayloadTooLargeError: it is larger than the limit.
         ValidationError: it is JSON, but no object.
     """
@@ -39,6 +51,8 @@ async def read_fields(request: web.Request) -> JsonFields:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
         raise PayloadTooLargeError(f"the body is larger than {request.client_max_size} bytes") from error
+    except web.RequestPayloadError as error:
+        raise MalformedBodyError("the body is not encoded as `Content-Encoding` says") from error
     try:
         return JsonFields.of(orjson.loads(body))
     except orjson.JSONDecodeError as error:
@@ -66,12 +80,18 @@ def _error_answer(error: InferenceError) -> web.Response:
 
 
 def error_middleware(metrics: Metrics) -> Middleware:
-    """Render every error in TGI's form and count it."""
+    """Render every error in TGI's form; count the requests to generate, and how each of them ended."""
 
     @web.middleware
     async def render(request: web.Request, handler: Handler) -> web.StreamResponse:
+        generates = (request.method, request.path) in _GENERATING
+        if generates:
+            metrics.request()
         try:
-            return await handler(request)
+            response = await handler(request)
+            if generates and not request.get(_FAILED):
+                metrics.success()
+            return response
         except web.HTTPException as error:
             if error.status not in _HTTP_ERRORS:
                 raise
@@ -81,7 +101,7 @@ def error_middleware(metrics: Metrics) -> Middleware:
             raise  # the client has left: nobody to answer
         except Exception as error:  # noqa: BLE001 (the one place that renders errors)
             known = as_inference_error(error)
-            if request.method == "POST":  # a probe is no request
+            if generates:
                 metrics.failure(known)
             return _error_answer(known)
 
@@ -143,6 +163,7 @@ async def event_stream(
         raise  # the client has left: nobody to answer
     except Exception as error:  # noqa: BLE001 (this stream's part of rendering errors)
         known = as_inference_error(error)
+        request[_FAILED] = True
         metrics.failure(known)
         await stream.send_data(known.openai_event() if openai else known.body())
     finally:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from inference.errors import ValidationError
 
 U32_MAX = 2**32 - 1
@@ -18,6 +20,18 @@ def _kind(value: object) -> str:
     name = names.get(type(value), "null")
     shown = repr(value) if name in {"boolean", "integer", "number", "string"} else ""
     return f"{name} {shown}".strip() if len(shown) <= 40 else name
+
+
+def json_text(value: object, name: str) -> str:
+    """The JSON of what came as JSON; `name` is the field's full path.
+
+    Raises:
+        ValidationError: it is nested more deeply than can be written.
+    """
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError as error:
+        raise ValidationError(f"`{name}` is nested too deeply") from error
 
 
 @dataclass(frozen=True, slots=True)

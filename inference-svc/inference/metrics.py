@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import prometheus_client
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -40,7 +40,7 @@ class _Counts(Collector):
     def collect(self) -> Iterable[Metric]:
         requests = Metric("tgi_request_count", "Requests to generate", "unknown")
         requests.add_sample("tgi_request_count", {}, self._requests)
-        successes = Metric("tgi_request_success", "Requests generated to the end", "unknown")
+        successes = Metric("tgi_request_success", "Requests answered to the end", "unknown")
         successes.add_sample("tgi_request_success", {}, self._successes)
         failures = Metric("tgi_request_failure", "Requests that failed, by error type", "unknown")
         for error_type, count in self._failures.items():
@@ -59,7 +59,50 @@ class _Load(Collector):
         return (
             GaugeMetricFamily("tgi_queue_size", "Requests that wait for the engine", value=load.waiting),
             GaugeMetricFamily("tgi_batch_current_size", "Requests that generate now", value=load.running),
+            GaugeMetricFamily(
+                "tgi_batch_current_max_tokens",
+                "What their prompts and answers may come to, in tokens",
+                value=load.granted_tokens,
+            ),
         )
+
+
+class _Steps(Collector):
+    """What the engines' steps took, under TGI's names for those of its batches."""
+
+    def __init__(self, pool: ModelPool) -> None:
+        self._pool = pool
+
+    def collect(self) -> Iterable[Metric]:
+        labels = ("method", "model")
+        begun = Metric("tgi_batch_inference_count", "Steps, by whether a prompt is in them", "unknown")
+        done = Metric("tgi_batch_inference_success", "Steps that didn't fail", "unknown")
+        whole, layout, forward, choice = (
+            HistogramMetricFamily(f"tgi_batch_{name}_duration", meaning, labels=labels)
+            for name, meaning in (
+                ("inference", "A whole step"),
+                ("filter", "Of a step: who takes part, and where their tokens and caches lie"),
+                ("forward", "Of a step: the model's forward"),
+                ("decode", "Of a step: choosing tokens"),
+            )
+        )
+        sizes = HistogramMetricFamily("tgi_batch_next_size", "Sequences of a step", labels=("model",))
+        for entry in self._pool.entries():
+            if not entry.model:
+                continue
+            steps = entry.model.engine.steps
+            sizes.add_metric((entry.name,), steps.sizes.buckets(), steps.sizes.total)
+            for method, counts in steps.methods.items():
+                begun.add_sample(begun.name, {"method": method, "model": entry.name}, counts.begun)
+                done.add_sample(done.name, {"method": method, "model": entry.name}, counts.done)
+                for family, taken in (
+                    (whole, counts.whole),
+                    (layout, counts.layout),
+                    (forward, counts.forward),
+                    (choice, counts.choice),
+                ):
+                    family.add_metric((method, entry.name), taken.buckets(), taken.total)
+        return (begun, done, whole, layout, forward, choice, sizes)
 
 
 class _Memory(Collector):
@@ -104,6 +147,7 @@ class Metrics:
         self._counts = _Counts()
         self._registry.register(self._counts)
         self._registry.register(_Load(load))
+        self._registry.register(_Steps(pool))
         self._registry.register(_Memory(pool))
         self._total = self._seconds("tgi_request_duration", "Arrival to last token")
         self._validation = self._seconds("tgi_request_validation_duration", "Reading and checking")
@@ -134,10 +178,13 @@ class Metrics:
         """A request was answered with an error."""
         self._counts.failure(error.error_type)
 
-    def success(self, generation: Generation, end: End) -> None:
-        """A generation has ended with its last token."""
-        timings = generation.timings
+    def success(self) -> None:
+        """A request was answered to the end."""
         self._counts.success()
+
+    def generated(self, generation: Generation, end: End) -> None:
+        """A generation has ended with its last token; a request may have several."""
+        timings = generation.timings
         self._total.observe(timings.total_s)
         self._validation.observe(timings.validation_s)
         self._queue.observe(timings.queue_s)

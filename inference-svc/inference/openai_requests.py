@@ -11,11 +11,12 @@ from typing import Any
 
 from inference.chat_messages import read_messages
 from inference.engine.grammar import GrammarKind, GrammarSource
-from inference.errors import ValidationError
+from inference.errors import ToolError, ValidationError
 from inference.json_fields import U64_MAX, JsonFields
 from inference.parameters import GenerateParameters, read_grammar, schema_grammar
 from inference.tool_requests import ToolRequest
 
+_COMPLETION_TOKENS = 100  # of a completion that sets no limit, as in TGI; a chat may fill the window
 _ANY_OBJECT = GrammarSource(GrammarKind.JSON_SCHEMA, '{"type":"object"}')
 
 
@@ -26,6 +27,7 @@ class ChatRequest:
     messages: tuple[dict[str, Any], ...]
     parameters: GenerateParameters
     tools: ToolRequest | None
+    guideline: str | None
     n: int
     logprobs: bool
     stream: bool
@@ -48,8 +50,17 @@ class ChatRequest:
         parameters = replace(_sampling_parameters(fields), top_n_tokens=top_logprobs)
         tools = ToolRequest.of(fields)
         if tools and parameters.grammar:
-            raise ValidationError("`response_format` and `tools` can't go together")
-        return cls(messages, parameters, tools, _n(fields), logprobs, stream, include_usage)
+            raise ToolError("Grammar and tools are mutually exclusive: `response_format` and `tools`")
+        return cls(
+            messages,
+            parameters,
+            tools,
+            fields.text("guideline"),
+            _n(fields),
+            logprobs,
+            stream,
+            include_usage,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,7 @@ class CompletionRequest:
         return cls(
             prompts,
             fields.text("suffix") or "",
-            _sampling_parameters(fields),
+            replace(_sampling_parameters(fields), unasked_new_tokens=_COMPLETION_TOKENS),
             _n(fields),
             stream,
             include_usage,
@@ -97,7 +108,7 @@ def _sampling_parameters(fields: JsonFields) -> GenerateParameters:
     return GenerateParameters(
         model=fields.text("model"),
         temperature=temperature or None,
-        top_p=None if top_p == 1 or temperature == 0 else top_p,
+        top_p=None if top_p == 1 or (temperature == 0 and _is_share(top_p)) else top_p,
         do_sample=temperature != 0,
         repetition_penalty=fields.number("repetition_penalty"),
         frequency_penalty=fields.number("frequency_penalty"),
@@ -107,6 +118,10 @@ def _sampling_parameters(fields: JsonFields) -> GenerateParameters:
         seed=fields.integer("seed", 0, U64_MAX),
         grammar=_response_format(fields.object("response_format")),
     )
+
+
+def _is_share(top_p: float | None) -> bool:
+    return top_p is not None and 0 < top_p < 1
 
 
 def _response_format(fields: JsonFields) -> GrammarSource | None:

@@ -14,7 +14,7 @@ import orjson
 from inference.engine.grammar import GrammarKind, GrammarSource
 from inference.engine.port import Sampling
 from inference.errors import ValidationError
-from inference.json_fields import U64_MAX, JsonFields
+from inference.json_fields import U64_MAX, JsonFields, json_text
 from inference.limits import Limits
 
 
@@ -22,7 +22,8 @@ from inference.limits import Limits
 class GenerateParameters:
     """What a caller asks for; None where they left the choice to the service.
 
-    `model` stands beside the field `parameters` on TGI's routes, and may also name an adapter.
+    `model` stands beside the field `parameters` on TGI's routes, and may also name an adapter. Without
+    `max_new_tokens` an answer may fill the rest of the window, but has `unasked_new_tokens` at most.
     """
 
     best_of: int | None = None
@@ -46,6 +47,7 @@ class GenerateParameters:
     grammar: GrammarSource | None = None
     adapter_id: str | None = None
     model: str | None = None
+    unasked_new_tokens: int | None = None
     drawn_seed: int = field(default_factory=lambda: secrets.randbits(63))
 
     @classmethod
@@ -212,7 +214,7 @@ def schema_grammar(fields: JsonFields, name: str) -> GrammarSource:
     """The JSON schema that a field holds, as an object or as text.
 
     Raises:
-        ValidationError: it is neither.
+        ValidationError: it is neither, or nested too deeply.
     """
     fields.require(name)
     schema: Any = fields.values[name]
@@ -223,4 +225,4 @@ def schema_grammar(fields: JsonFields, name: str) -> GrammarSource:
             raise ValidationError(f"`{fields.name(name)}` must be a JSON schema: it is not JSON") from error
     if not isinstance(schema, dict):
         raise ValidationError(f"`{fields.name(name)}` must be a JSON schema: an object")
-    return GrammarSource(GrammarKind.JSON_SCHEMA, orjson.dumps(schema).decode())
+    return GrammarSource(GrammarKind.JSON_SCHEMA, json_text(schema, fields.name(name)))

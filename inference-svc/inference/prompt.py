@@ -34,8 +34,6 @@ async def engine_request(
 ) -> GenerationRequest:
     """Check a request, tokenize its text and compile its grammar.
 
-    Without `max_new_tokens` the answer may fill the rest of the window, as in TGI.
-
     Raises:
         ValidationError: a parameter out of range, an unknown adapter, an empty text, too many tokens, or no
             valid grammar.
@@ -51,7 +49,7 @@ async def engine_request(
         raise ValidationError("`inputs` has no tokens")
     return GenerationRequest(
         prompt_ids=ids,
-        max_new_tokens=_max_new_tokens(len(ids), parameters.max_new_tokens, model.limits),
+        max_new_tokens=_max_new_tokens(len(ids), parameters, model.limits),
         sampling=parameters.sampling(),
         top_n_tokens=parameters.top_n_tokens or 0,
         prefill_logprobs=parameters.decoder_input_details,
@@ -80,23 +78,21 @@ def chat_prompt(chat: ChatRequest, model: LoadedModel) -> str:
         raise TemplateError("this model has no chat template; use /generate or /v1/completions")
     if chat.tools:
         _tool_format(model)
-    return model.chat_template.render(chat.messages, chat.tools.tools if chat.tools else ())
+    return model.chat_template.render(chat.messages, chat.tools.tools if chat.tools else (), chat.guideline)
 
 
-async def chat_requests(chat: ChatRequest, model: LoadedModel) -> list[AskedChat]:
-    """The like of `engine_request` for the `n` answers to a chat.
+async def chat_requests(chat: ChatRequest, prompt: str, model: LoadedModel) -> list[AskedChat]:
+    """The like of `engine_request` for the `n` answers to a chat, whose prompt is that of `chat_prompt`.
 
     A grammar is for the answer, not for the reasoning.
 
     Raises:
         ValidationError: as there.
-        TemplateError: as in `chat_prompt`.
-        ToolError: likewise.
     """
     parameters, asked = chat.parameters, chat.tools
     if asked and asked.forced:
         parameters = replace(parameters, grammar=asked.grammar(_tool_format(model), model.tokenizer.token_id))
-    request = await engine_request(chat_prompt(chat, model), parameters, model, add_special_tokens=False)
+    request = await engine_request(prompt, parameters, model, add_special_tokens=False)
     continued = Continuation.of(chat.messages)
     reasoning = ReasoningSplit.after(
         request.prompt_ids, model.tokenizer, continued=continued is not None and continued.is_thinking
@@ -133,8 +129,12 @@ async def _compiled(source: GrammarSource | None, grammars: GrammarCompiler) -> 
         raise ValidationError(f"the grammar can't be compiled: {error}") from error
 
 
-def _max_new_tokens(input_tokens: int, wanted: int | None, limits: Limits) -> int:
-    granted = max(limits.max_total_tokens - input_tokens, 0) if wanted is None else wanted
+def _max_new_tokens(input_tokens: int, parameters: GenerateParameters, limits: Limits) -> int:
+    granted = parameters.max_new_tokens
+    if granted is None:
+        granted = max(limits.max_total_tokens - input_tokens, 0)
+        if parameters.unasked_new_tokens is not None:
+            granted = min(granted, parameters.unasked_new_tokens)
     if input_tokens + granted > limits.max_total_tokens:
         raise ValidationError(
             f"`inputs` tokens + `max_new_tokens` must be <= {limits.max_total_tokens}. "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from inference import __version__
+from inference.answer_headers import answer_headers, stream_headers
 from inference.answers_together import check_answers, interleaved, siblings, together
 from inference.fill_in import fill_in_prompt
 from inference.generation import GeneratedToken, Generation
@@ -47,28 +48,29 @@ class OpenAiRoutes:
 
     async def chat_completions(self, request: web.Request) -> web.StreamResponse:
         """`n` messages of the assistant, whole or streamed side by side."""
-        self.serving.metrics.request()
         arrived_s = self.serving.clock()
         chat = ChatRequest.of(await read_fields(request))
         check_answers(chat.n, self.serving.model().limits)
         async with self.serving.admit(chat.parameters.model, chat.n) as model:
+            prompt = chat_prompt(chat, model)
             generations = [
                 self.serving.generation(
                     model, asked.request, chat.parameters.stop, arrived_s, asked.reasoning, asked.tools
                 )
-                for asked in await chat_requests(chat, model)
+                for asked in await chat_requests(chat, prompt, model)
             ]
             frame = _frame("chat.completion", model, chat.parameters)
             if chat.stream:
-                return await self._stream_chat(request, chat, generations, frame)
+                headers = stream_headers(model.engine, len(prompt))
+                return await self._stream_chat(request, chat, generations, frame, headers)
             answers = await together(generation.complete() for generation in generations)
         choices = [chat_choice(index, tokens, logprobs=chat.logprobs) for index, tokens in enumerate(answers)]
         usage = sum(map(_written, answers), _read(generations))
-        return json_answer(frame.json(choices, usage, chunk=False))
+        headers = answer_headers(generations, usage.completion_tokens, len(prompt))
+        return json_answer(frame.json(choices, usage, chunk=False), headers=headers)
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
         """Each prompt continued, or its gap filled, `n` times; choices go prompt by prompt."""
-        self.serving.metrics.request()
         arrived_s = self.serving.clock()
         completion = CompletionRequest.of(await read_fields(request))
         answers_wanted = len(completion.prompts) * completion.n
@@ -78,15 +80,20 @@ class OpenAiRoutes:
                 await self._generations(model, prompt, completion, arrived_s) for prompt in completion.prompts
             ]
             frame = _frame("text_completion", model, completion.parameters)
+            characters = sum(map(len, completion.prompts))
             if completion.stream:
-                return await self._stream_completions(request, completion, groups, frame)
+                headers = stream_headers(model.engine, characters)
+                return await self._stream_completions(request, completion, groups, frame, headers)
             answers = await together(generation.complete() for group in groups for generation in group)
         choices = [
             completion_choice(index, "".join(token.released for token in tokens), finish_reason(tokens[-1]))
             for index, tokens in enumerate(answers)
         ]
-        usages = [*map(_read, groups), *map(_written, answers)]
-        return json_answer(frame.json(choices, sum(usages, Usage()), chunk=False))
+        usage = sum([*map(_read, groups), *map(_written, answers)], Usage())
+        flat = [generation for group in groups for generation in group]
+        headers = answer_headers(flat, usage.completion_tokens, characters)
+        headers["x-prompt-tokens"] = str(usage.prompt_tokens)
+        return json_answer(frame.json(choices, usage, chunk=False), headers=headers)
 
     async def chat_tokenize(self, request: web.Request) -> web.StreamResponse:
         """The prompt that the template makes of the messages, and its tokens."""
@@ -123,9 +130,17 @@ class OpenAiRoutes:
         ]
 
     async def _stream_chat(
-        self, request: web.Request, chat: ChatRequest, generations: list[Generation], frame: AnswerFrame
+        self,
+        request: web.Request,
+        chat: ChatRequest,
+        generations: list[Generation],
+        frame: AnswerFrame,
+        headers: dict[str, str],
     ) -> web.StreamResponse:
-        async with event_stream(request, self.serving.metrics, openai=True, headers={}) as (stream, response):
+        async with event_stream(request, self.serving.metrics, openai=True, headers=headers) as (
+            stream,
+            response,
+        ):
             written = Usage()
             begun: set[int] = set()
             async with aclosing(interleaved(generations)) as groups:
@@ -145,8 +160,12 @@ class OpenAiRoutes:
         completion: CompletionRequest,
         prompts: list[list[Generation]],
         frame: AnswerFrame,
+        headers: dict[str, str],
     ) -> web.StreamResponse:
-        async with event_stream(request, self.serving.metrics, openai=True, headers={}) as (stream, response):
+        async with event_stream(request, self.serving.metrics, openai=True, headers=headers) as (
+            stream,
+            response,
+        ):
             usage = Usage()
             generations = [generation for group in prompts for generation in group]
             async with aclosing(interleaved(generations)) as groups:

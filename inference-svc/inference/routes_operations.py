@@ -1,4 +1,4 @@
-"""The operator's routes: `/health`, `/ping`, `/info`, `/metrics`."""
+"""The operator's routes: `/health` (also as `/`, as in TGI), `/ping`, `/info`, `/metrics`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class OperationsRoutes:
     def routes(self) -> list[web.RouteDef]:
         """What the application mounts."""
         return [
+            web.get("/", self.health),
             web.get("/health", self.health),
             web.get("/ping", self.ping),
             web.get("/info", self.info),

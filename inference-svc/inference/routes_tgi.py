@@ -14,6 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
+from inference.answer_headers import answer_headers, stream_headers
 from inference.answers_together import together
 from inference.errors import ValidationError
 from inference.generation import AlternativeToken, End, GeneratedToken, Generation
@@ -79,26 +80,6 @@ class _Answer:
         return [[token_json(other) for other in token.top] for token in self.tokens]
 
 
-def _headers(answer: _Answer, characters: int) -> dict[str, str]:
-    """TGI's `x-…` headers: times in milliseconds, but `x-compute-time` in seconds."""
-    timings, count = answer.generation.timings, answer.end.generated_tokens
-    milliseconds = {
-        "x-total-time": timings.total_s,
-        "x-validation-time": timings.validation_s,
-        "x-queue-time": timings.queue_s,
-        "x-inference-time": timings.inference_s,
-        "x-time-per-token": timings.inference_s / count,
-    }
-    return {
-        "x-compute-type": answer.generation.engine.description.device,
-        "x-compute-time": f"{timings.total_s:.6f}",
-        "x-compute-characters": str(characters),
-        "x-prompt-tokens": str(answer.generation.prompt_tokens),
-        "x-generated-tokens": str(count),
-        **{name: str(int(seconds * 1000)) for name, seconds in milliseconds.items()},
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class TgiRoutes:
     """The handlers; `serving` holds the models."""
@@ -146,15 +127,15 @@ class TgiRoutes:
     async def _answer(
         self, fields: JsonFields, parameters: GenerateParameters, *, in_list: bool
     ) -> web.StreamResponse:
-        self.serving.metrics.request()
         arrived_s, inputs = self.serving.clock(), _inputs(fields)
-        best_of = max(parameters.best_of or 1, 1)
-        async with self.serving.admit(parameters.model) as model:
+        best_of = min(max(parameters.best_of or 1, 1), self.serving.model().limits.max_best_of)
+        async with self.serving.admit(parameters.model, best_of) as model:
             draws = [parameters, *(_with_new_seed(parameters) for _ in range(best_of - 1))]
             answers = await together(self._run(model, fields, inputs, draw, arrived_s) for draw in draws)
         best, *rest = sorted(answers, key=lambda answer: answer.mean_logprob, reverse=True)
         body = _generate_response(best, rest, inputs)
-        return json_answer([body] if in_list else body, headers=_headers(best, len(inputs)))
+        headers = answer_headers([best.generation], best.end.generated_tokens, len(inputs))
+        return json_answer([body] if in_list else body, headers=headers)
 
     async def _run(
         self,
@@ -175,7 +156,6 @@ class TgiRoutes:
     async def _stream(
         self, request: web.Request, fields: JsonFields, parameters: GenerateParameters
     ) -> web.StreamResponse:
-        self.serving.metrics.request()
         arrived_s, inputs = self.serving.clock(), _inputs(fields)
         if parameters.best_of not in {None, 1}:
             raise ValidationError("`best_of` != 1 is not supported when streaming tokens")
@@ -185,10 +165,7 @@ class TgiRoutes:
             add_special_tokens = fields.flag("add_special_tokens", default=True)
             checked = await engine_request(inputs, parameters, model, add_special_tokens)
             generation = self.serving.generation(model, checked, parameters.stop, arrived_s)
-            headers = {
-                "x-compute-type": model.engine.description.device,
-                "x-compute-characters": str(len(inputs)),
-            }
+            headers = stream_headers(model.engine, len(inputs))
             async with event_stream(request, self.serving.metrics, openai=False, headers=headers) as (
                 stream,
                 response,

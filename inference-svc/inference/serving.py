@@ -122,7 +122,7 @@ class Serving:
             stop=stop,
             timings=Timings(arrived_s),
             clock=self.clock,
-            on_end=self.metrics.success,
+            on_end=self.metrics.generated,
             reasoning=reasoning,
             tools=tools,
         )
@@ -134,4 +134,5 @@ class Serving:
             running=sum(load.running for load in loads),
             waiting=sum(load.waiting for load in loads),
             step_s=max((load.step_s for load in loads), default=0.0),
+            granted_tokens=sum(load.granted_tokens for load in loads),
         )

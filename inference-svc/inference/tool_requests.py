@@ -14,7 +14,7 @@ import orjson
 
 from inference.engine.grammar import GrammarKind, GrammarSource
 from inference.errors import ToolError
-from inference.json_fields import JsonFields
+from inference.json_fields import JsonFields, json_text
 from inference.tool_formats import ToolFormat
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -28,7 +28,7 @@ class ToolRequest:
     """Functions that the model may call, or must.
 
     Attributes:
-        tools: as they came, for the chat template.
+        tools: as they came, for the chat template, which knows their schemas as `parameters`.
         parameters: the JSON schema of each function's arguments, by the function's name.
         forced: the functions of which one must be called; empty where the model may answer otherwise.
         parallel: whether one answer may have several calls.
@@ -49,14 +49,19 @@ class ToolRequest:
         """
         tools = fields.array("tools")
         parameters: dict[str, Mapping[str, Any]] = {}
+        written: list[Mapping[str, Any]] = []
         for index, tool in enumerate(tools):
             name, schema = _function(JsonFields.of(tool, fields.name(f"tools[{index}]")))
             if name in parameters:
                 raise ToolError(f"`tools` has two functions named {name!r}")
             parameters[name] = schema
+            written.append(_with_parameters(tool))
         choice, named = _choice(fields)
         if named is not None and named not in parameters:
-            raise ToolError(f"`tool_choice` names a function that `tools` doesn't have: {named[:80]!r}")
+            raise ToolError(
+                f"`tool_choice` must be one of {', '.join(_CHOICES)}, or name a function of `tools`. "
+                f"Given: {named[:80]!r}"
+            )
         if choice == "required" and not tools:
             raise ToolError('`tool_choice: "required"` needs `tools`')
         if choice == "none" or not tools:
@@ -64,7 +69,7 @@ class ToolRequest:
         forced = (named,) if named is not None else tuple(parameters) if choice == "required" else ()
         # A function that was named is called once.
         parallel = fields.flag("parallel_tool_calls", default=True) and named is None
-        return cls(tuple(tools), parameters, forced, parallel)
+        return cls(tuple(written), parameters, forced, parallel)
 
     def grammar(self, form: ToolFormat, token_id: Callable[[str], int | None]) -> GrammarSource:
         """What an answer looks like that calls one of the forced functions, in the model's own form.
@@ -114,12 +119,22 @@ def _function(tool: JsonFields) -> tuple[str, Mapping[str, Any]]:
             f"`{function.name('name')}` must be 1 to 64 letters, digits, underscores or dashes. "
             f"Given: {name[:80]!r}"
         )
-    schema = dict(function.object("parameters").values)
-    if not function.has("parameters"):
+    place = "parameters" if function.has("parameters") else "arguments"  # as TGI's OpenAPI document calls it
+    schema = dict(function.object(place).values)
+    if not function.has(place):
         schema = {"properties": {}, "additionalProperties": False}
     if schema.setdefault("type", "object") != "object":
-        raise ToolError(f"`{function.name('parameters')}` must be a JSON schema of type object")
+        raise ToolError(f"`{function.name(place)}` must be a JSON schema of type object")
+    json_text(schema, function.name(place))
     return name, schema
+
+
+def _with_parameters(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A checked tool with its schema under the name that templates know."""
+    function = dict(tool["function"])
+    if function.get("parameters") is None and function.get("arguments") is not None:
+        function["parameters"] = function.pop("arguments")
+    return {**tool, "function": function}
 
 
 def _choice(fields: JsonFields) -> tuple[str, str | None]:
@@ -127,12 +142,8 @@ def _choice(fields: JsonFields) -> tuple[str, str | None]:
     value = fields.values.get("tool_choice")
     if value is None:
         return "auto", None
-    if isinstance(value, str):
-        if value in _CHOICES:
-            return value, None
-        raise ToolError(
-            f"`tool_choice` must be one of {', '.join(_CHOICES)}, or name a function as an object"
-        )
+    if isinstance(value, str):  # TGI takes the bare name of a function too
+        return (value, None) if value in _CHOICES else ("required", value)
     chosen = fields.object("tool_choice")
     if chosen.text("type") not in (None, "function"):
         raise ToolError(f"`{chosen.name('type')}` must be function. Given: {chosen.text('type')!r}")

@@ -17,6 +17,7 @@ from inference.engine.port import (
     Token,
     TokenLogprob,
 )
+from inference.engine.step_counts import StepCounts
 from inference.errors import GenerationFailedError
 
 
@@ -40,6 +41,7 @@ class FakeEngine:
     itself: FakeEngine | None = None
     cached_tokens: int = 0
     step_tokens: int = 1
+    counts: StepCounts = field(default_factory=StepCounts)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     description: EngineDescription = field(
@@ -47,6 +49,10 @@ class FakeEngine:
             "fake", "torch.float32", "cpu", 64, "it is a fake", weight_bytes=8, cache_bytes=2
         )
     )
+
+    @property
+    def steps(self) -> StepCounts:
+        return self.counts
 
     def load(self) -> EngineLoad:
         return EngineLoad(running=len(self.requests), waiting=0, step_s=self.step_s)

@@ -95,14 +95,20 @@ class Service:
 
 @asynccontextmanager
 async def running(
-    model: LoadedModel, *, ready: bool = True, loader: FakeLoader | None = None
+    model: LoadedModel,
+    *,
+    ready: bool = True,
+    loader: FakeLoader | None = None,
+    payload_limit_bytes: int = 10_000,
 ) -> AsyncIterator[Service]:
     """Serve a model, and those of the loader, on a free port of this machine until the block ends."""
     loader = loader or FakeLoader()
     serving = Serving(loader.pool(model))
     if ready:
         await serving.start()
-    runner = web.AppRunner(make_app(serving, 10_000), handler_cancellation=True, shutdown_timeout=0.1)
+    runner = web.AppRunner(
+        make_app(serving, payload_limit_bytes), handler_cancellation=True, shutdown_timeout=0.1
+    )
     await runner.setup()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         await web.SockSite(runner, listener).start()

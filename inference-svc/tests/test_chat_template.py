@@ -151,3 +151,9 @@ def test_a_template_that_is_no_jinja_is_told_at_start(tmp_path: Path) -> None:
     (tmp_path / "chat_template.jinja").write_text("{% for %}")
     with pytest.raises(ValueError, match="can't be compiled"):
         read_chat_template(tmp_path)
+
+
+def test_a_guideline_reaches_a_template_that_judges_by_it() -> None:
+    template = ChatTemplate("{% if guideline is defined %}by {{ guideline }}{% else %}freely{% endif %}", {})
+    assert template.render(HI, guideline="no shouting") == "by no shouting"
+    assert template.render(HI) == "freely"

@@ -65,3 +65,10 @@ async def test_only_the_assistants_last_message_is_a_prefix(messages: list[dict[
         status, answer = await service.post(PATH, {"messages": messages})
     assert status == 422
     assert "`messages[0].prefix` is for the last message" in answer["error"]
+
+
+async def test_a_prefix_that_says_nothing_asks_for_an_answer() -> None:
+    async with running(fake_model("a")) as service:
+        empty = {"role": "assistant", "content": "", "prefix": True}
+        _, answer = await service.post("/chat_tokenize", {"messages": [USER, empty]})
+    assert answer["templated_text"] == "[user]go\n[assistant]"

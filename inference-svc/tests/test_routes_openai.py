@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
-from tests.service import fake_model, running
+from tests.service import LIMITS, fake_model, running
 
 HELLO = {"messages": [{"role": "user", "content": "hi"}]}
 
@@ -224,3 +225,58 @@ async def test_the_served_model_is_listed() -> None:
         "object": "list",
         "data": [{"id": "fake-model", "object": "model", "created": 0, "owned_by": "fake-model"}],
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "prompt", "characters"),
+    [
+        ("/v1/chat/completions", HELLO, 20, 20),
+        ("/v1/completions", {"prompt": ["abc", "de"]}, 5, 5),
+    ],
+)
+async def test_the_headers_are_tgis_on_these_routes_too(
+    path: str, body: dict[str, Any], prompt: int, characters: int
+) -> None:
+    async with running(fake_model("Hello")) as service:
+        async with service.http.post(service.url + path, json=body) as response:
+            assert response.status == 200
+            headers = response.headers
+        assert headers["x-compute-characters"] == str(characters)
+        assert headers["x-prompt-tokens"] == str(prompt)
+        assert headers["x-generated-tokens"] == str(6 * len(body.get("prompt", "x")))
+        for name in ("total", "validation", "queue", "inference"):
+            assert int(headers[f"x-{name}-time"]) >= 0
+        async with service.http.post(service.url + path, json={**body, "stream": True}) as response:
+            assert response.headers["x-compute-type"] == "cpu"
+            assert response.headers["x-compute-characters"] == str(characters)
+
+
+async def test_a_completion_without_a_limit_has_a_hundred_tokens_or_what_is_left_of_the_window() -> None:
+    for window, granted in ((64, 61), (1_000, 100)):
+        limits = replace(LIMITS, max_total_tokens=window)
+        async with running(fake_model("a", limits=limits)) as service:
+            await service.post("/v1/completions", {"prompt": "abc"})
+            (request,) = service.engine.requests
+        assert request.max_new_tokens == granted
+
+
+async def test_a_top_p_out_of_range_is_refused_at_every_temperature() -> None:
+    async with running(fake_model("a")) as service:
+        for temperature in (0, 1):
+            body = {**HELLO, "temperature": temperature, "top_p": 1.5}
+            status, answer = await service.post("/v1/chat/completions", body)
+            assert (status, "`top_p` must be > 0.0 and < 1.0" in answer["error"]) == (422, True)
+        assert (await service.post("/v1/chat/completions", {**HELLO, "temperature": 0, "top_p": 0.9}))[
+            0
+        ] == 200
+
+
+async def test_one_route_takes_requests_of_every_kind() -> None:
+    async with running(fake_model("Hello")) as service:
+        _, chat = await service.post("/invocations", HELLO)
+        _, completion = await service.post("/invocations", {"prompt": "abc"})
+        _, plain = await service.post("/invocations", {"inputs": "abc"})
+        status, refused = await service.post("/invocations", {})
+    assert (chat["object"], completion["object"]) == ("chat.completion", "text_completion")
+    assert plain == [{"generated_text": "abcHello"}]
+    assert (status, refused["error"]) == (422, "Input validation error: missing field `inputs`")

@@ -170,3 +170,76 @@ async def test_an_unforeseen_error_shows_nothing_of_itself(caplog: pytest.LogCap
     assert b"internal" in events[-1]
     assert not any(b"canary" in event for event in events)
     assert "failed unexpectedly" in caplog.text
+
+
+async def test_a_request_is_counted_once_however_it_ends_and_however_many_answers_it_has() -> None:
+    async with running(fake_model("abc")) as service:
+        sampled = {"do_sample": True, "best_of": 2}
+        assert (await service.post("/generate", {"inputs": "x", "parameters": sampled}))[0] == 200
+        chat = {"messages": [{"role": "user", "content": "x"}], "n": 2}
+        assert (await service.post("/v1/chat/completions", chat))[0] == 200
+        for body in ({"inputs": 3}, {"inputs": "x", "parameters": 1}):
+            assert (await service.post("/generate", body))[0] == 422
+        assert (await service.post("/tokenize", {}))[0] == 422
+        counted = await samples(service)
+    assert counted["tgi_request_count"] == 4
+    assert counted["tgi_request_success"] == 2
+    assert counted["tgi_request_failure{validation}"] == 2
+    assert counted["tgi_request_duration_count"] == 4  # generations
+
+
+async def test_a_stream_that_fails_is_a_failure_and_no_success() -> None:
+    async with running(fake_model("abc", fail_after=1)) as service:
+        await service.events("/generate_stream", GENERATE)
+        counted = await samples(service)
+    assert (counted["tgi_request_success"], counted["tgi_request_failure{generation}"]) == (0, 1)
+
+
+async def test_each_of_best_of_takes_a_place() -> None:
+    model = fake_model("a", limits=replace(LIMITS, max_concurrent_requests=2), gated=True)
+    async with running(model) as service:
+        body = {"inputs": "x", "parameters": {"do_sample": True, "best_of": 2}}
+        first = asyncio.create_task(service.post("/generate", body))
+        await service.engine.started.wait()
+        assert (await service.post("/generate", GENERATE))[0] == 429
+        assert service.engine.gate
+        for _ in range(4):
+            service.engine.gate.release()
+        assert (await first)[0] == 200
+        out_of_range = {"inputs": "x", "parameters": {"do_sample": True, "best_of": 10**9}}
+        assert (await service.post("/generate", out_of_range))[0] == 422
+
+
+async def test_a_body_that_is_not_encoded_as_its_header_says_is_refused() -> None:
+    async with running(fake_model("a")) as service:
+        headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        call = service.http.post(service.url + "/generate", data=b"{}", headers=headers)
+        async with call as response:
+            assert response.status == 400
+            assert (await response.json())["error_type"] == "malformed_json"
+
+
+async def test_the_root_tells_health_as_in_tgi() -> None:
+    async with running(fake_model("a")) as service:
+        assert (await status_of(service, "/"))[0] == 200
+        service.serving.drain()
+        assert (await status_of(service, "/"))[0] == 503
+
+
+async def test_steps_of_the_engine_are_counted_under_tgis_names() -> None:
+    async with running(fake_model("a")) as service:
+        steps = service.engine.counts
+        steps.begin("prefill", 3)
+        steps.begin("decode", 16)
+        steps.end("decode", 0.001, 0.02, 0.003)
+        counted = await samples(service)
+    of_decodes = "{decode}{fake-model}"
+    assert counted["tgi_batch_inference_count{prefill}{fake-model}"] == 1
+    assert counted["tgi_batch_inference_success{prefill}{fake-model}"] == 0
+    assert counted["tgi_batch_inference_success" + of_decodes] == 1
+    for name, seconds in (("filter", 0.001), ("forward", 0.02), ("decode", 0.003), ("inference", 0.024)):
+        assert counted[f"tgi_batch_{name}_duration_sum{of_decodes}"] == pytest.approx(seconds)
+        assert counted[f"tgi_batch_{name}_duration_count{of_decodes}"] == 1
+    assert counted["tgi_batch_next_size_sum{fake-model}"] == 19
+    assert counted["tgi_batch_next_size_bucket{8}{fake-model}"] == 1
+    assert counted["tgi_batch_current_max_tokens"] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -26,6 +27,7 @@ from inference.engine.scheduler import Chunk, Scheduler
 from inference.engine.sequence import Sequence
 from inference.engine.speculation import Speculation
 from inference.engine.step import batch_of, wanted_rows
+from inference.engine.step_counts import DECODE, PREFILL, StepCounts
 from inference.errors import GenerationFailedError
 
 
@@ -49,6 +51,9 @@ class Generation:
         return self.sequence.request
 
 
+Happened = list[tuple[Generation, EngineEvent]]
+
+
 class Batcher:
     """Runs generations through a model. Not for more than one thread."""
 
@@ -59,12 +64,15 @@ class Batcher:
         scheduler: Scheduler,
         eos_token_ids: frozenset[int],
         speculation: Speculation | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._model = model
         self._cache = cache
         self._scheduler = scheduler
         self._eos_token_ids = eos_token_ids
         self._speculation = speculation or Speculation(most=0)
+        self._clock = clock
+        self.counts = StepCounts()
         self._generations: dict[Sequence, Generation] = {}
 
     @property
@@ -100,33 +108,39 @@ class Batcher:
             self._scheduler.remove(generation.sequence)
 
     @torch.inference_mode()
-    def step(self, meanwhile: Callable[[], object] = lambda: None) -> list[tuple[Generation, EngineEvent]]:
+    def step(self, meanwhile: Callable[[Happened], object] = lambda begun: None) -> Happened:
         """Compute one step; what happened to whom, in order. A generation that ended is removed.
 
-        `meanwhile` is called as the model is about to compute: what it sets off elsewhere runs beside that.
+        `meanwhile` is called as the model is about to compute, with those who have left the queue: what it
+        sets off elsewhere runs beside that.
 
         Raises:
             StepFailedError: the model could not compute it; the generations of the step are removed.
         """
+        began_s = self._clock()
         chunks = self._scheduler.next_step()
         if not chunks:
             return []
         generations = [self._generations[chunk.sequence] for chunk in chunks]
-        decodes = self._speculation.most and all(chunk.is_decode for chunk in chunks)
-        if decodes:
+        method = DECODE if all(chunk.is_decode for chunk in chunks) else PREFILL
+        self.counts.begin(method, len(chunks))
+        if method == DECODE and self._speculation.most:
             chunks = self._with_drafts(chunks, generations)
-        began_s = self._speculation.clock()
         try:
             batch = batch_of(chunks, self._cache.block_tokens, self._model.spec.device)
-            meanwhile()
+            meanwhile(_begun(generations))
+            laid_out_s = self._clock()
             logits = self._model.forward(batch, self._cache)
+            computed_s = self._clock()
             events = list(self._events(chunks, generations, logits))
         except Exception as error:
             for generation in generations:
                 self.remove(generation)
             raise StepFailedError(generations) from error
-        if decodes:
-            self._speculation.costs.take(len(batch.token_ids), self._speculation.clock() - began_s)
+        ended_s = self._clock()
+        if method == DECODE:
+            self._speculation.costs.take(len(batch.token_ids), ended_s - laid_out_s)
+        self.counts.end(method, laid_out_s - began_s, computed_s - laid_out_s, ended_s - computed_s)
         return events
 
     def _with_drafts(self, chunks: list[Chunk], generations: list[Generation]) -> list[Chunk]:
@@ -154,9 +168,6 @@ class Batcher:
         row = 0
         for chunk, generation in zip(chunks, generations, strict=True):
             first, row = row, row + wanted_rows(chunk)
-            if not generation.scheduled:
-                generation.scheduled = True
-                yield generation, Scheduled(generation.sequence.cached or 0)
             if row > first and generation.request.prefill_logprobs and not chunk.sequence.generated:
                 yield from self._prompt_logprobs(chunk, generation, logits[first:row])
             if chunk.is_last:
@@ -211,6 +222,14 @@ class Batcher:
             return FinishReason.EOS_TOKEN
         is_full = generation.sequence.generated >= generation.request.max_new_tokens
         return FinishReason.LENGTH if is_full else None
+
+
+def _begun(generations: list[Generation]) -> Happened:
+    """That those which are computed for the first time have left the queue."""
+    new = [generation for generation in generations if not generation.scheduled]
+    for generation in new:
+        generation.scheduled = True
+    return [(generation, Scheduled(generation.sequence.cached or 0)) for generation in new]
 
 
 class StepFailedError(Exception):

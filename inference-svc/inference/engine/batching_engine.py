@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -21,6 +21,7 @@ from inference.engine.port import (
     Scheduled,
     Token,
 )
+from inference.engine.step_counts import StepCounts
 from inference.errors import GenerationFailedError
 
 _log = logging.getLogger(__name__)
@@ -62,9 +63,10 @@ class BatchingEngine:
         self.description = description
         self._batcher = batcher
         self._arrivals: queue.SimpleQueue[_Client | None] = queue.SimpleQueue()
-        self._clients: dict[Generation, _Client] = {}
-        self._untold: list[tuple[Generation, Message]] = []  # a client stays until it was told its end
-        self._asked = self._running = 0  # counted where requests come from, so that both fall as one leaves
+        self._clients: dict[Generation, _Client] = {}  # each until it was told its end
+        self._untold: list[tuple[Generation, Message]] = []
+        # Counted where requests come from, so that all fall as one leaves.
+        self._asked = self._running = self._granted_tokens = 0
         self._step_began_s: float | None = None
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
@@ -74,7 +76,13 @@ class BatchingEngine:
         began_s = self._step_began_s
         step_s = 0.0 if began_s is None else time.monotonic() - began_s
         used_bytes = self._batcher.cache_used_bytes
-        return EngineLoad(self._running, self._asked - self._running, step_s, used_bytes)
+        waiting = self._asked - self._running
+        return EngineLoad(self._running, waiting, step_s, used_bytes, self._granted_tokens)
+
+    @property
+    def steps(self) -> StepCounts:
+        """What its steps took so far."""
+        return self._batcher.counts
 
     def close(self) -> None:
         """End the thread, after the step that it computes now."""
@@ -89,7 +97,7 @@ class BatchingEngine:
         """
         self._batcher.check(request)
         client = _Client(request, asyncio.get_running_loop())
-        scheduled = False
+        scheduled, most_tokens = False, len(request.prompt_ids) + request.max_new_tokens
         self._asked += 1
         self._arrivals.put(client)
         try:
@@ -100,13 +108,16 @@ class BatchingEngine:
                 if isinstance(message, Scheduled):
                     scheduled = True
                     self._running += 1
+                    self._granted_tokens += most_tokens
                 yield message
                 if isinstance(message, Token) and message.finish_reason:
                     return
         finally:
             client.left = True
             self._asked -= 1
-            self._running -= scheduled
+            if scheduled:
+                self._running -= 1
+                self._granted_tokens -= most_tokens
 
     def _work(self) -> None:
         while self._take_arrivals():
@@ -120,8 +131,9 @@ class BatchingEngine:
                 happened = [(generation, error) for generation in failure.generations]
             finally:
                 self._step_began_s = None
-            self._tell()  # if no step was computed
+            self._tell()  # where the model had nothing to compute, or failed before it could
             self._untold = happened
+        self._tell()
 
     def _take_arrivals(self) -> bool:
         """Take in who has come, and wait for somebody where there is nothing to do; False: close."""
@@ -140,10 +152,10 @@ class BatchingEngine:
             self._batcher.remove(generation)
             del self._clients[generation]
 
-    def _tell(self) -> None:
-        """Hand over what the step before has made, once a loop: waking it is what costs."""
+    def _tell(self, begun: Sequence[tuple[Generation, Message]] = ()) -> None:
+        """Hand over what the step before has made, and who has `begun`; once a loop, whose waking costs."""
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Client, Message]]] = {}
-        for generation, message in self._untold:
+        for generation, message in (*self._untold, *begun):
             client = self._clients.get(generation)
             if client is None:
                 continue  # it has left

@@ -1,10 +1,10 @@
 """Drawing tokens for many rows of scores at once; a row's token never depends on the rows beside it.
 
 Temperature, then top-k, top-p and typical-p, each over what the one before has left, as in TGI. Sources:
-nucleus, Holtzman et al. 2019 (arXiv 1904.09751); typical, Meister et al. 2022 (2202.00666). Nothing is sorted
-for one of them: what was drawn is tried against it, as in FlashInfer (Ye et al. 2025, 2501.01005); a
-token as good as the last one that stays, stays too. A row's sums are taken in an order of their own,
-whatever the number of rows, so that its draw is the same to the last bit.
+nucleus, Holtzman et al. 2019 (arXiv 1904.09751); typical, Meister et al. 2022 (2202.00666). What was
+drawn is tried against the last of them, as in FlashInfer (Ye et al. 2025, 2501.01005), so that only top-p in
+front of typical-p has to sort; a token as good as the last one that stays, stays too. A row's sums are taken
+in an order of their own, whatever the number of rows, so that its draw is the same to the last bit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 from inference.engine.port import Sampling
 
 _LOWEST_TEMPERATURE = 1e-4  # colder than this is greedy anyhow, and the division would overflow
-_HIGHEST_TEMPERATURE = 1e6  # hotter than this all are as likely anyhow, even those that are ruled out
+_HIGHEST_TEMPERATURE = 1e6  # hotter than this, even what is ruled out (-FLT_MAX in C++) would come near
 _BLOCK_TOKENS = 256  # of a row, summed before the blocks' sums are searched
 _MOST = 1 - 2.0**-48  # of a fraction that must stay below one
 
@@ -114,7 +114,7 @@ def _keys(weights: Tensor, samplings: Sequence[Sampling]) -> Tensor:
     keys = weights.clone()
     own = rows_of(weights, typical)
     totals = _sums(own).sum(-1, keepdim=True)
-    information = (totals / own).log()
+    information = totals.log() - own.log()  # their quotient may be more than a float holds
     entropy = _sums(torch.where(own > 0, own * information, 0.0)).sum(-1, keepdim=True) / totals
     keys[typical] = -(information - entropy).abs()
     return keys

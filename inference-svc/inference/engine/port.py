@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from inference.engine.step_counts import StepCounts
+
 if TYPE_CHECKING:
     from llguidance import LLMatcher
 
@@ -155,12 +157,14 @@ class EngineLoad:
 
     `step_s`: since when the present step is being computed, in seconds; 0 between steps, and where an engine
     doesn't tell. `cache_used_bytes`: of the blocks that requests hold; what is only remembered isn't counted.
+    `granted_tokens`: what the prompts and answers of those that generate may come to.
     """
 
     running: int
     waiting: int
     step_s: float = 0.0
     cache_used_bytes: int = 0
+    granted_tokens: int = 0
 
 
 class Engine(Protocol):
@@ -177,6 +181,11 @@ class Engine(Protocol):
         Raises:
             GenerationFailedError: the model could not compute this request; others are not affected.
         """
+        ...
+
+    @property
+    def steps(self) -> StepCounts:
+        """What its steps took so far."""
         ...
 
     def load(self) -> EngineLoad:

@@ -6,8 +6,7 @@ verified is exact: each place's token is chosen as ever, and a guess only stays 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -80,7 +79,6 @@ class Speculation:
     """Decides on the drafts of each step; `most` for one answer, 0: none."""
 
     most: int
-    clock: Callable[[], float] = time.perf_counter
     costs: StepCosts = field(default_factory=StepCosts)
 
     def drafts(self, answers: Sequence[Guesses], rooms: Sequence[int], rows: int) -> list[list[int]]:

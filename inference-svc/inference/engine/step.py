@@ -44,15 +44,16 @@ def batch_of(chunks: Items[Chunk], block_tokens: int, device: torch.device) -> B
             starts.append(len(token_ids))
         ends.append(len(token_ids))
         rows += range(ends[-1] - wanted_rows(chunk), ends[-1])
-    widest = max(map(len, tables))
-    padded = [block for blocks in tables for block in (*blocks, *[0] * (widest - len(blocks)))]
+    padded = np.zeros((len(tables), max(map(len, tables))), dtype=np.int32)  # a long one makes many zeros
+    for row, blocks in zip(padded, tables, strict=True):
+        row[: len(blocks)] = blocks
     return Batch(
         token_ids=_tensor(token_ids, np.int64, device),
         positions=_tensor(positions, np.int64, device),
         slots=_tensor(slots, np.int64, device),
         query_starts=_tensor(starts, np.int32, device),
         context_lengths=_tensor(lengths, np.int32, device),
-        block_tables=_tensor(padded, np.int32, device).view(len(tables), widest),
+        block_tables=torch.from_numpy(padded).to(device),
         logit_rows=_tensor(rows, np.int64, device),
         adapters=adapter_rows([chunk.sequence.request.adapter for chunk in chunks], ends),
     )

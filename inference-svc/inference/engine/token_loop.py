@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from inference.engine.port import EngineEvent, FinishReason, GenerationRequest, Prefilled, Scheduled, Token
 from inference.engine.sampler import Place, Sampler
 from inference.engine.sampling import choose
+from inference.engine.step_counts import DECODE, PREFILL, StepCounts
 
 PREFILL_CHUNK_TOKENS = 256  # the longest step, and so how soon a cancelled request stops
 
@@ -20,6 +22,7 @@ class TokenLoop:
     def __init__(self, model: Any, eos_token_ids: frozenset[int]) -> None:
         self._model = model
         self._eos_token_ids = eos_token_ids
+        self.counts = StepCounts()  # what is beside the model's forward isn't told apart here
 
     def run(self, request: GenerationRequest, cancelled: Callable[[], bool]) -> Iterator[EngineEvent]:
         """Yield a request's events; `cancelled` is asked before every step."""
@@ -31,7 +34,7 @@ class TokenLoop:
             for chunk in _chunks(request.prompt_ids):
                 if cancelled():
                     return
-                logits = self._forward(chunk, cache, every_place=request.prefill_logprobs)
+                logits = self._forward(PREFILL, chunk, cache, every_place=request.prefill_logprobs)
                 if request.prefill_logprobs:
                     logprobs += _logprobs_of_next(logits, request.prompt_ids, len(logprobs))
             if request.prefill_logprobs:
@@ -56,16 +59,19 @@ class TokenLoop:
             yield Token(token_id, logprob, top, reason)
             if reason or cancelled():
                 return
-            logits = self._forward((token_id,), cache, every_place=False)[-1]
+            logits = self._forward(DECODE, (token_id,), cache, every_place=False)[-1]
 
-    def _forward(self, ids: tuple[int, ...], cache: Any, *, every_place: bool) -> torch.Tensor:
+    def _forward(self, method: str, ids: tuple[int, ...], cache: Any, *, every_place: bool) -> torch.Tensor:
         """Scores of shape [places, vocabulary]: of every place, or of the last one alone."""
+        self.counts.begin(method, sequences=1)
+        began_s = time.perf_counter()
         output = self._model(
             input_ids=torch.tensor([ids], device=self._model.device),
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=0 if every_place else 1,
         )
+        self.counts.end(method, 0.0, time.perf_counter() - began_s, 0.0)
         logits: torch.Tensor = output.logits[0]
         return logits
 

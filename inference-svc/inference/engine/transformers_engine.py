@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from inference.engine.port import EngineDescription, EngineEvent, EngineLoad, GenerationRequest, Scheduled
+from inference.engine.step_counts import StepCounts
 from inference.engine.token_loop import TokenLoop
 from inference.errors import GenerationFailedError
 
@@ -41,14 +42,18 @@ class TransformersEngine:
         self.description = description
         self._token_loop = token_loop
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._waiting = 0
-        self._running = 0
+        self._waiting = self._running = self._granted_tokens = 0
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
+    @property
+    def steps(self) -> StepCounts:
+        """What its steps took so far."""
+        return self._token_loop.counts
+
     def load(self) -> EngineLoad:
         """Tell how busy the engine is at this moment."""
-        return EngineLoad(self._running, self._waiting)
+        return EngineLoad(self._running, self._waiting, granted_tokens=self._granted_tokens)
 
     def close(self) -> None:
         """End the thread, after what it does now."""
@@ -62,7 +67,7 @@ class TransformersEngine:
             GenerationFailedError: the model could not compute this request; others are not affected.
         """
         job = _Job(request, asyncio.get_running_loop())
-        scheduled = False
+        scheduled, most_tokens = False, len(request.prompt_ids) + request.max_new_tokens
         self._waiting += 1
         self._jobs.put(job)
         try:
@@ -72,11 +77,13 @@ class TransformersEngine:
                 if isinstance(event, Scheduled):
                     scheduled = True
                     self._waiting, self._running = self._waiting - 1, self._running + 1
+                    self._granted_tokens += most_tokens
                 yield event
         finally:
             job.cancelled.set()
             if scheduled:
                 self._running -= 1
+                self._granted_tokens -= most_tokens
             else:
                 self._waiting -= 1
 

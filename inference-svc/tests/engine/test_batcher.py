@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.engine.batcher import Batcher, Generation, StepFailedError
+from inference.engine.batcher import Batcher, Generation, Happened, StepFailedError
 from inference.engine.blocks import BlockPool
 from inference.engine.guesses import Guesses
 from inference.engine.port import GenerationRequest, Prefilled, Sampling, Scheduled, Token
@@ -38,20 +39,24 @@ class Engine:
         step_tokens: int = 8,
         most_running: int = 4,
         speculation: Speculation | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.model = RecallingModel()
         self.pool = BlockPool(blocks, SIZE)
         self.scheduler = Scheduler(self.pool, step_tokens, most_running)
         cache = self.model.new_cache(blocks, SIZE)
         self.block_bytes = cache.nbytes // blocks
-        self.batcher = Batcher(self.model, cache, self.scheduler, frozenset({END}), speculation)
+        self.batcher = Batcher(self.model, cache, self.scheduler, frozenset({END}), speculation, clock)
         self.said: dict[Generation, list[object]] = defaultdict(list)
 
     def step(self) -> bool:
-        happened = self.batcher.step()
-        for generation, event in happened:
+        for generation, event in self.batcher.step(meanwhile=self.note):
             self.said[generation].append(event)
         return bool(self.scheduler.running or self.scheduler.waiting)
+
+    def note(self, begun: Happened) -> None:
+        for generation, event in begun:
+            self.said[generation].append(event)
 
     def run(self) -> None:
         for _ in range(10_000):
@@ -174,7 +179,7 @@ def test_what_is_said_is_the_same_with_guesses_as_without(sampling: Sampling) ->
 def test_an_answer_that_repeats_itself_takes_fewer_steps_and_one_that_does_not_takes_as_many() -> None:
     seconds = iter(range(10**6))
     engine = Engine(
-        blocks=200, step_tokens=50, speculation=Speculation(most=4, clock=lambda: float(next(seconds)))
+        blocks=200, step_tokens=50, speculation=Speculation(most=4), clock=lambda: float(next(seconds))
     )
     engine.model.period = 5
     repeating = engine.batcher.add(GenerationRequest((1, 2, 3), 100))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
@@ -14,7 +14,7 @@ from inference.engine.batch import Batch, KVCache
 from inference.engine.batcher import Batcher
 from inference.engine.batching_engine import BatchingEngine
 from inference.engine.blocks import BlockPool
-from inference.engine.port import EngineDescription, EngineEvent, GenerationRequest, Token
+from inference.engine.port import EngineDescription, EngineEvent, GenerationRequest, Scheduled, Token
 from inference.engine.scheduler import Scheduler
 from inference.errors import GenerationFailedError
 from tests.engine.recalling_model import RecallingModel, answer
@@ -47,7 +47,8 @@ async def engine_of(model: HeldModel) -> AsyncIterator[BatchingEngine]:
         yield engine
     finally:
         model.gate.release(1000)
-        engine.close()
+        if engine._thread.is_alive():
+            engine.close()
 
 
 async def all_of(engine: BatchingEngine, request: GenerationRequest) -> list[int]:
@@ -55,8 +56,8 @@ async def all_of(engine: BatchingEngine, request: GenerationRequest) -> list[int
         return [event.id async for event in events if isinstance(event, Token)]
 
 
-async def soon(event: asyncio.Future[EngineEvent]) -> EngineEvent:
-    return await asyncio.wait_for(event, 10)
+async def soon(events: AsyncGenerator[EngineEvent, None]) -> EngineEvent:
+    return await asyncio.wait_for(anext(events), 10)
 
 
 async def test_a_token_is_there_while_the_model_computes_the_next_and_the_last_without_another_step() -> None:
@@ -65,47 +66,60 @@ async def test_a_token_is_there_while_the_model_computes_the_next_and_the_last_w
         engine_of(model) as engine,
         aclosing(engine.generate(GenerationRequest(tuple(PROMPT), 3))) as events,
     ):
+        assert isinstance(await soon(events), Scheduled)
+        assert model.steps == []  # the first is held: who has left the queue isn't told behind it
         expected = answer(PROMPT, 3)
-        model.gate.release()
-        await soon(asyncio.ensure_future(anext(events)))  # scheduled
         for place, token_id in enumerate(expected, 1):
-            event = await soon(asyncio.ensure_future(anext(events)))
+            model.gate.release()
+            event = await soon(events)
             assert isinstance(event, Token)
             assert (event.id, bool(event.finish_reason)) == (token_id, place == len(expected))
             assert len(model.steps) == place
-            model.gate.release()
 
 
 async def test_who_leaves_before_its_token_is_told_harms_nobody() -> None:
     model = HeldModel()
     async with engine_of(model) as engine:
         leaving = engine.generate(GenerationRequest(tuple(PROMPT), MOST))
+        await soon(leaving)
         staying = asyncio.create_task(all_of(engine, GenerationRequest((9, 9), MOST)))
-        model.gate.release()
-        await soon(asyncio.ensure_future(anext(leaving)))
         await leaving.aclose()  # its first token is told as the second step begins
         model.gate.release(MOST + 2)
         assert await asyncio.wait_for(staying, 10) == answer([9, 9], MOST)
         assert (engine.load().running, engine.load().waiting) == (0, 0)
-        assert engine.load().cache_used_bytes == 0
+        assert (engine.load().cache_used_bytes, engine.load().granted_tokens) == (0, 0)
 
 
 async def test_a_failed_step_is_told_to_those_in_it_and_what_came_before_is_not_lost() -> None:
     model = HeldModel()
-    most = 90
     async with engine_of(model) as engine:
-        events = engine.generate(GenerationRequest(tuple(PROMPT), most))
-        model.gate.release()
-        await soon(asyncio.ensure_future(anext(events)))
-        poisoned = asyncio.create_task(all_of(engine, GenerationRequest((POISON,), most)))
-        await asyncio.sleep(0)  # it has arrived, and is in the next step or the one after
-        model.gate.release(3 * most)
-        came = []
-        with pytest.raises(GenerationFailedError, match="could not compute this request"):
-            async for event in events:
-                assert isinstance(event, Token)
-                came.append(event.id)
-        assert came in (answer(PROMPT, most)[:count] for count in (1, 2, 3))
-        with pytest.raises(GenerationFailedError, match="could not compute this request"):
-            await asyncio.wait_for(poisoned, 10)
+        events = engine.generate(GenerationRequest(tuple(PROMPT), MOST))
+        await soon(events)
+        assert engine.load().granted_tokens == len(PROMPT) + MOST
+        poisoned = asyncio.create_task(all_of(engine, GenerationRequest((POISON,), MOST)))
+        await asyncio.sleep(0)  # it has arrived while the first step is held, and is in the second
+        model.gate.release(2)
+        first = await soon(events)
+        assert isinstance(first, Token)
+        assert first.id == answer(PROMPT, 1)[0]
+        for failing in (soon(events), asyncio.wait_for(poisoned, 10)):
+            with pytest.raises(GenerationFailedError, match="could not compute this request"):
+                await failing
+        model.gate.release(2)
         assert await all_of(engine, GenerationRequest(tuple(PROMPT), 2)) == answer(PROMPT, 2)
+        assert sum(counts.begun - counts.done for counts in engine.steps.methods.values()) == 1
+
+
+async def test_what_the_last_step_has_made_is_told_though_the_engine_closes() -> None:
+    model = HeldModel()
+    async with engine_of(model) as engine:
+        events = engine.generate(GenerationRequest(tuple(PROMPT), 1))
+        await soon(events)
+        closing = asyncio.create_task(asyncio.to_thread(engine.close))
+        while engine._arrivals.empty():
+            await asyncio.sleep(0.001)
+        model.gate.release()
+        await closing
+        token = await soon(events)
+        assert isinstance(token, Token)
+        assert token.finish_reason

@@ -130,8 +130,10 @@ def test_guesses_are_held_to_the_grammar_and_change_nothing(sampling: Sampling) 
     said: list[list[int]] = []
     steps: list[int] = []
     ticks = itertools.count()
-    for speculation in (Speculation(0), Speculation(4, clock=lambda: float(next(ticks)))):
-        engine = Engine(blocks=200, step_tokens=50, speculation=speculation)
+    for most in (0, 4):
+        engine = Engine(
+            blocks=200, step_tokens=50, speculation=Speculation(most), clock=lambda: float(next(ticks))
+        )
         requests = [
             GenerationRequest((mark, first), 60, sampling, grammar=grammar),
             GenerationRequest((mark, first), 60, sampling, grammar=GrammarAfter(grammar, first)),

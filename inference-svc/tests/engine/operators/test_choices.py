@@ -76,10 +76,22 @@ def test_a_row_that_is_no_numbers_harms_nobody(
     assert (ids[0], ids[2]) == (right[0], right[2])
 
 
+@pytest.mark.parametrize("penalty", [1e-310, 1e300])
+def test_a_penalty_beyond_all_numbers_keeps_the_order_of_scores(
+    native: NativeChoices, penalty: float
+) -> None:
+    scores = torch.full((1, 50), -2.0)
+    scores[0, :2] = 0.0  # tokens that were generated
+    chosen = places(1, Sampling(repetition_penalty=penalty), prompt=(9,))
+    assert native(chosen, scores)[0] == choose_plainly(chosen, scores)[0] == [0]
+
+
 @pytest.mark.parametrize(
     "sampling",
     [
         Sampling(repetition_penalty=1.7),
+        Sampling(repetition_penalty=1.2, presence_penalty=2.0),
+        Sampling(repetition_penalty=1e300),
         Sampling(frequency_penalty=0.9, presence_penalty=2.0),
         Sampling(do_sample=True),
         Sampling(do_sample=True, temperature=0.3, repetition_penalty=1.2),
@@ -88,6 +100,7 @@ def test_a_row_that_is_no_numbers_harms_nobody(
         Sampling(do_sample=True, top_p=0.7),
         Sampling(do_sample=True, top_k=90, top_p=0.6, temperature=2.0),
         Sampling(do_sample=True, typical_p=0.5, temperature=2.0),
+        Sampling(do_sample=True, typical_p=0.3, temperature=0.1),
         Sampling(do_sample=True, typical_p=0.6, top_p=0.8, top_k=200, temperature=3.0),
     ],
 )

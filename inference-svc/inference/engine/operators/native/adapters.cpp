@@ -11,9 +11,9 @@
 
 namespace {
 
-constexpr int kPart = 256;       // numbers that are widened at once
-constexpr int kRanksAtOnce = 4;  // so that sums, or numbers that are loaded, are shared
-constexpr int kRowsAtOnce = 16;  // whose sums are kept at once
+constexpr int kNumbersAtOnce = 256;  // that are widened
+constexpr int kRanksAtOnce = 4;      // so that sums, or numbers that are loaded, are shared
+constexpr int kRowsAtOnce = 16;      // whose sums are kept
 
 // What adapters.py packs. `up` is [ranks, outputs], for the product's columns from `column` on and the narrow rows'
 // numbers from `first_rank` on.
@@ -21,6 +21,7 @@ struct Part {
     const void* up;
     int32_t column, outputs, first_rank, ranks;
 };
+static_assert(sizeof(Part) == 24, "adapters.py packs as much");
 
 // An adapter's matrices; `down` is [ranks, inputs], and null where it leaves the product as it is.
 struct Delta {
@@ -28,6 +29,7 @@ struct Delta {
     const Part* parts;
     int32_t ranks, part_count;
 };
+static_assert(sizeof(Delta) == 24, "adapters.py packs as much");
 
 // The rows of one adapter.
 struct Run {
@@ -66,6 +68,7 @@ void add_scaled(const float* factors, const float* rows, int stride, int size, f
 // Calls `work` with a constant of 1 to kRanksAtOnce.
 template <class Work>
 void with_count(int count, Work work) {
+    static_assert(kRanksAtOnce == 4);
     switch (count) {
         case 1: return work(std::integral_constant<int, 1>{});
         case 2: return work(std::integral_constant<int, 2>{});
@@ -88,14 +91,14 @@ struct Step {
         const Number* down = static_cast<const Number*>(delta.down) + static_cast<size_t>(task.first) * inputs;
         float* sums = low + task.low + task.first;
         for (int row = 0; row < task.run->rows; ++row) std::fill_n(sums + row * delta.ranks, task.count, 0.0f);
-        float factors[kRanksAtOnce * kPart];
-        for (int first = 0; first < inputs; first += kPart) {
-            const int size = std::min(kPart, inputs - first);
+        float factors[kRanksAtOnce * kNumbersAtOnce];
+        for (int first = 0; first < inputs; first += kNumbersAtOnce) {
+            const int size = std::min(kNumbersAtOnce, inputs - first);
             for (int rank = 0; rank < task.count; ++rank)
-                widen(down + static_cast<size_t>(rank) * inputs + first, factors + rank * kPart, size);
+                widen(down + static_cast<size_t>(rank) * inputs + first, factors + rank * kNumbersAtOnce, size);
             with_count(task.count, [&](auto count) {
                 for (int row = 0; row < task.run->rows; ++row)
-                    products<count()>(factors, kPart, wide + static_cast<size_t>(task.run->first + row) * inputs + first,
+                    products<count()>(factors, kNumbersAtOnce, wide + static_cast<size_t>(task.run->first + row) * inputs + first,
                                       size, sums + row * delta.ranks);
             });
         }
@@ -105,25 +108,25 @@ struct Step {
         const Part& part = *task.part;
         const int all_ranks = deltas[task.run->delta].ranks;
         const Number* up = static_cast<const Number*>(part.up) + task.first;
-        float factors[kRanksAtOnce * kPart], sums[kRowsAtOnce * kPart];
+        float factors[kRanksAtOnce * kNumbersAtOnce], sums[kRowsAtOnce * kNumbersAtOnce];
         for (int first = 0; first < task.run->rows; first += kRowsAtOnce) {
             const int rows = std::min(kRowsAtOnce, task.run->rows - first);
             Number* to = y + static_cast<size_t>(task.run->first + first) * outputs + part.column + task.first;
             const float* own = low + task.low + static_cast<size_t>(first) * all_ranks + part.first_rank;
             for (int row = 0; row < rows; ++row)
-                widen(to + static_cast<size_t>(row) * outputs, sums + row * kPart, task.count);
+                widen(to + static_cast<size_t>(row) * outputs, sums + row * kNumbersAtOnce, task.count);
             for (int rank = 0; rank < part.ranks; rank += kRanksAtOnce) {
                 const int ranks = std::min(kRanksAtOnce, part.ranks - rank);
                 for (int i = 0; i < ranks; ++i)
-                    widen(up + static_cast<size_t>(rank + i) * part.outputs, factors + i * kPart, task.count);
+                    widen(up + static_cast<size_t>(rank + i) * part.outputs, factors + i * kNumbersAtOnce, task.count);
                 with_count(ranks, [&](auto count) {
                     for (int row = 0; row < rows; ++row)
-                        add_scaled<count()>(own + row * all_ranks + rank, factors, kPart, task.count,
-                                            sums + row * kPart);
+                        add_scaled<count()>(own + row * all_ranks + rank, factors, kNumbersAtOnce, task.count,
+                                            sums + row * kNumbersAtOnce);
                 });
             }
             for (int row = 0; row < rows; ++row)
-                narrow(sums + row * kPart, to + static_cast<size_t>(row) * outputs, task.count);
+                narrow(sums + row * kNumbersAtOnce, to + static_cast<size_t>(row) * outputs, task.count);
         }
     }
 };
@@ -147,8 +150,8 @@ void add_low_rank(const Number* x, Number* y, const Delta* deltas, const Run* ru
         for (int rank = 0; rank < delta.ranks; rank += kRanksAtOnce)
             downs.push_back({run, nullptr, rank, std::min(kRanksAtOnce, delta.ranks - rank), low_size});
         for (const Part* part = delta.parts; part < delta.parts + delta.part_count; ++part)
-            for (int output = 0; output < part->outputs; output += kPart)
-                ups.push_back({run, part, output, std::min(kPart, part->outputs - output), low_size});
+            for (int output = 0; output < part->outputs; output += kNumbersAtOnce)
+                ups.push_back({run, part, output, std::min(kNumbersAtOnce, part->outputs - output), low_size});
         low_size += static_cast<size_t>(run->rows) * delta.ranks;
         end = std::max(end, run->first + run->rows);
     }

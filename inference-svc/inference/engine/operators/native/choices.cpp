@@ -13,7 +13,7 @@
 namespace {
 
 constexpr int kBlock = 64;  // tokens whose largest score, and whose sum of weights, is known
-constexpr double kLargestScore = 1e30;
+constexpr double kLargestScore = 1e30;  // LARGEST_SCORE of penalties.py
 
 // What a row's token is chosen by, as choices.py packs it.
 struct Wish {
@@ -29,6 +29,7 @@ struct Wish {
     int32_t top_k;
     int32_t is_drawn;  // else the likeliest is taken
 };
+static_assert(sizeof(Wish) == 104, "choices.py packs as much");
 
 // SplitMix64 at a place of a seed's row, as `random_bits` of drawing.py.
 uint64_t random_bits(uint64_t seed, uint64_t place) {
@@ -183,26 +184,26 @@ struct Candidates {
 
 // What one thread computes in; it keeps its room from row to row.
 struct Desk {
-    std::vector<float> scores, largest, selected;
+    std::vector<float> scores, largest, bounds, found;
     Candidates candidates;
 
     // Only the `top_k` best become candidates, and those as good as the last of them: blocks with none are passed by.
     void weigh_best(const float* row, int size, float highest, const Wish& wish) {
-        selected = largest;
-        const float bound = wish.top_k < blocks_of(size) ? nth_largest(selected, wish.top_k) : -FLT_MAX;
+        bounds = largest;
+        const float bound = wish.top_k < blocks_of(size) ? nth_largest(bounds, wish.top_k) : -FLT_MAX;
         std::vector<int32_t>& tokens = candidates.tokens;
-        selected.clear();
+        found.clear();
         each_block(size, [&](int block, int first, int count) {
             if (largest[block] < bound) return;
             for (int i = first; i < first + count; ++i)
-                if (row[i] >= bound) tokens.push_back(i), selected.push_back(row[i]);
+                if (row[i] >= bound) tokens.push_back(i), found.push_back(row[i]);
         });
-        const float last = nth_largest(selected, wish.top_k);
+        const float last = nth_largest(found, wish.top_k);
         tokens.erase(std::remove_if(tokens.begin(), tokens.end(), [=](int32_t i) { return row[i] < last; }),
                      tokens.end());
-        selected.resize(tokens.size());
-        for (size_t i = 0; i < tokens.size(); ++i) selected[i] = row[tokens[i]];
-        candidates.weigh(selected.data(), static_cast<int>(tokens.size()), highest, static_cast<float>(wish.coldness));
+        found.resize(tokens.size());
+        for (size_t i = 0; i < tokens.size(); ++i) found[i] = row[tokens[i]];
+        candidates.weigh(found.data(), static_cast<int>(tokens.size()), highest, static_cast<float>(wish.coldness));
     }
 
     int draw(const float* row, int size, float highest, const Wish& wish) {
@@ -267,7 +268,7 @@ struct Desk {
             largest_of_blocks(wanted, size, largest.data());
             highest = *std::max_element(largest.begin(), largest.end());
         }
-        const bool can_be_drawn = wish.is_drawn && is_finite(*log_total);
+        const bool can_be_drawn = wish.is_drawn && is_finite(*log_total) && is_finite(highest);
         const int place = can_be_drawn ? draw(wanted, size, highest, wish)
                                        : first_place(wanted, size, largest.data(), highest);
         *token = place;

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from inference.engine.drawing import temperature_of
 from inference.engine.number_format import cpu_instructions
+from inference.engine.operators.address import address
 from inference.engine.operators.native.build import NativeUnavailable, load_native
-from inference.engine.penalties import address
+from inference.engine.port import Sampling
 from inference.engine.sampler import Chosen, Place
 
 _WISH = struct.Struct("@3PQq6d4i")  # `Wish` of choices.cpp
-_LIKELIEST = _WISH.pack(*[0] * 5, 1, 0, 0, 1, 1, 1, *[0] * 4)
 _INT_MAX = 2**31 - 1
+_LEAST_REPETITION = 1e-100  # a score divided by less would be no number; by this it reaches the largest one
 _NOTHING = (0, 0, 0)
 
 
@@ -41,6 +42,29 @@ class NativeChoices:
         return ids[:], logprobs[:], log_totals[:]
 
 
+def _packed(
+    sampling: Sampling, addresses: tuple[int, int, int], number: int, known_tokens: int, seen_tokens: int
+) -> bytes:
+    return _WISH.pack(
+        *addresses,
+        sampling.seed,
+        number,
+        max(sampling.repetition_penalty, _LEAST_REPETITION),
+        sampling.frequency_penalty,
+        sampling.presence_penalty,
+        1 / temperature_of(sampling),
+        sampling.top_p,
+        sampling.typical_p,
+        known_tokens,
+        seen_tokens,
+        min(sampling.top_k, _INT_MAX),
+        sampling.do_sample,
+    )
+
+
+_PLAIN = _packed(Sampling(), _NOTHING, 0, 0, 0)
+
+
 class _Wishes:
     """What each row's token is chosen by, `packed` with the addresses of what is `kept` meanwhile."""
 
@@ -48,31 +72,14 @@ class _Wishes:
         self.kept: list[Any] = []
         self._masks = self._allowed(places)
         self.packed = b"".join(
-            _LIKELIEST if place.sampler.is_plain else self._pack(row, place)
-            for row, place in enumerate(places)
+            _PLAIN if place.sampler.is_plain else self._pack(row, place) for row, place in enumerate(places)
         )
 
     def _pack(self, row: int, place: Place) -> bytes:
-        sampling = place.sampler.sampling
         allowed, known_tokens = self._masks.get(row, (0, 0))
         seen, counts, seen_tokens = self._seen(place)
-        return _WISH.pack(
-            allowed,
-            seen,
-            counts,
-            sampling.seed,
-            place.number,
-            sampling.repetition_penalty,
-            sampling.frequency_penalty,
-            sampling.presence_penalty,
-            1 / temperature_of(sampling),
-            sampling.top_p,
-            sampling.typical_p,
-            known_tokens,
-            seen_tokens,
-            min(sampling.top_k, _INT_MAX),
-            sampling.do_sample,
-        )
+        sampling, addresses = place.sampler.sampling, (allowed, seen, counts)
+        return _packed(sampling, addresses, place.number, known_tokens, seen_tokens)
 
     def _seen(self, place: Place) -> tuple[int, int, int]:
         """The addresses of the penalised tokens and of how often each was generated; how many they are."""
