@@ -2,9 +2,11 @@
 
 Iteration-level scheduling (Yu et al., "Orca", 2022) with chunked prefill under one budget of tokens a step
 (Agrawal et al., "Sarathi-Serve", 2024): decodes first, so that no stream waits for another's prompt, then the
-prompts that have begun, then new ones in the order in which they came. One whose next block another is just
-computing waits for that block: the answers of one request, or requests with one beginning, compute it once.
-Where blocks run out the sequence that was admitted last gives up its own and is computed again later.
+prompts of which least is missing, so that a short one doesn't wait for long ones (shortest remaining
+processing time first; Schrage and Miller, 1966). The one that came first has half of what the decodes leave,
+whatever its length, so that none starves. One whose next block another is just computing waits for that
+block: the answers of one request, or requests with one beginning, compute it once. Where blocks run out the
+sequence that was admitted last gives up its own and is computed again later.
 """
 
 from __future__ import annotations
@@ -66,19 +68,16 @@ class Scheduler:
         chunks: list[Chunk] = []
         budget = self.step_tokens
         decoding = [sequence for sequence in self.running if sequence.missing == 1]
-        prefilling = [sequence for sequence in self.running if sequence.missing > 1]
-        for sequence in (*decoding, *prefilling):
-            if budget and sequence in self.running:  # it may have been preempted for one before it
-                budget -= self._schedule(sequence, budget, chunks)
-        for sequence in tuple(self.waiting) if budget else ():
-            if not budget or len(self.running) >= self.most_running:
-                break
-            admitted = self._admit(sequence)
-            if admitted is None:
-                continue
-            if not admitted:
-                break
-            budget -= self._schedule(sequence, budget, chunks)
+        for sequence in decoding[:budget]:
+            if sequence in self.running:  # it may have been preempted for one before it
+                budget -= self._schedule(sequence, 1, chunks)
+        if budget:
+            self._admit_waiting()
+            served = set(decoding)
+            prompts = [sequence for sequence in self.running if sequence not in served]
+            for sequence, tokens in _shares(prompts, budget):
+                if sequence in self.running:
+                    self._schedule(sequence, tokens, chunks)
         return sorted(chunks, key=lambda chunk: chunk.sequence.request.adapter or "")
 
     def with_drafts(self, chunk: Chunk, drafts: Items[int]) -> Chunk:
@@ -106,6 +105,12 @@ class Scheduler:
             tokens = sequence.tokens[place * size : (place + 1) * size]
             sequence.prefix = self.pool.remember(sequence.blocks[place], sequence.prefix, tokens)
             sequence.remembered = place + 1
+
+    def _admit_waiting(self) -> None:
+        """Let run who can, in the order in which they came."""
+        for sequence in tuple(self.waiting):
+            if len(self.running) >= self.most_running or self._admit(sequence) is False:
+                return
 
     def _schedule(self, sequence: Sequence, budget: int, chunks: list[Chunk]) -> int:
         """Put the sequence's next tokens into the step if there is room for them; return how many."""
@@ -141,7 +146,8 @@ class Scheduler:
         if is_longer and self._is_coming(next_block, sequence.request.adapter):
             self.pool.release(blocks)
             return None
-        if self.pool.blocks_for(len(sequence.tokens) + 1) - len(blocks) > self.pool.free and self.running:
+        needed = self.pool.blocks_for(len(sequence.tokens) + 1) - len(blocks)
+        if self.running and needed > self.pool.free - sum(map(self._missing_blocks, self.running)):
             self.pool.release(blocks)
             return False
         self.waiting.remove(sequence)
@@ -151,6 +157,10 @@ class Scheduler:
         if sequence.cached is None:
             sequence.cached = sequence.computed
         return True
+
+    def _missing_blocks(self, sequence: Sequence) -> int:
+        """What the rest of its tokens and one more will take."""
+        return max(self.pool.blocks_for(len(sequence.tokens) + 1) - len(sequence.blocks), 0)
 
     def _is_coming(self, tokens: list[int], adapter: str | None) -> bool:
         """Whether one that runs is about to remember exactly these full blocks."""
@@ -164,3 +174,17 @@ class Scheduler:
         self.pool.release(sequence.blocks)
         sequence.blocks = []
         sequence.computed = sequence.remembered = 0
+
+
+def _shares(prompts: Items[Sequence], budget: int) -> list[tuple[Sequence, int]]:
+    """How many tokens of a step each of `prompts` gets; they are in the order in which they came."""
+    if not prompts:
+        return []
+    held = min(prompts[0].missing, -(-budget // 2))
+    rest, shares = budget - held, dict.fromkeys(prompts, 0)
+    for sequence in sorted(prompts, key=lambda prompt: prompt.missing):
+        if sequence is prompts[0]:
+            rest += held
+        shares[sequence] = min(sequence.missing, rest)
+        rest -= shares[sequence]
+    return [(sequence, tokens) for sequence, tokens in shares.items() if tokens]
