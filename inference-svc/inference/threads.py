@@ -12,7 +12,10 @@ T = TypeVar("T")
 
 
 def in_thread(work: Callable[[], T], loop: asyncio.AbstractEventLoop) -> asyncio.Future[T]:
-    """Run `work` in a daemon thread: unlike an executor's, it doesn't hold up the end of the process."""
+    """Run `work` in a daemon thread: unlike an executor's, it doesn't hold up the end of the process.
+
+    The thread has let go of `work`, and of what that is bound to, when the future is told.
+    """
     future: asyncio.Future[T] = loop.create_future()
 
     def settle(result: T | None, error: BaseException | None) -> None:
@@ -24,6 +27,7 @@ def in_thread(work: Callable[[], T], loop: asyncio.AbstractEventLoop) -> asyncio
             future.set_result(result)  # type: ignore[arg-type]  # a T wherever there is no error
 
     def run() -> None:
+        nonlocal work
         try:
             result = work()
         except Exception as error:  # noqa: BLE001 (handed over to whoever awaits the future)
@@ -31,6 +35,7 @@ def in_thread(work: Callable[[], T], loop: asyncio.AbstractEventLoop) -> asyncio
             outcome: tuple[T | None, Exception | None] = (None, error)
         else:
             outcome = (result, None)
+        del work
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, *outcome)
 
