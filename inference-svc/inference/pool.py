@@ -2,6 +2,7 @@
 
 A model is referred to while a request uses it, and never leaves then. Of the others the one used longest ago
 goes first. Loads happen one after the other; who asks for a model that loads already waits for the same load.
+One that leaves counts until its memory is free: what needs room meanwhile waits for that.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class ModelPool:
         self.default.pinned = True
         self.budget_bytes: int | None = None
         self._loads = asyncio.Lock()
+        self._room = asyncio.Lock()  # held while a model leaves, and while a load sees what room there is
 
     @property
     def reserved_bytes(self) -> int:
@@ -118,22 +120,30 @@ class ModelPool:
             entry.in_use -= 1
             entry.last_used_s = self._clock()
 
-    def start_load(self, name: str) -> Load | None:
+    def start_load(self, name: str, pinned: bool | None = None) -> Load | None:
         """Begin to load a model, or join the load that has begun; None where it is loaded.
+
+        `pinned`: keep the model once it is loaded, or let it be evicted again; a load that fails changes
+        nothing. The default model stays pinned.
 
         Raises:
             UnknownModelError: there is none of this name.
         """
         entry = self._named(name)
-        if entry.load is None and entry.model is None:
+        if entry.model:
+            self._pin(entry, pinned)
+            return None
+        if entry.load is None:
             progress = LoadProgress()
             task = asyncio.create_task(self._load(entry, progress))
             entry.load = Load(task, progress)
             task.add_done_callback(lambda task: task.cancelled() or task.exception())  # somebody may look
+        if pinned is not None:
+            entry.load.pinned = pinned
         return entry.load
 
     async def unload(self, name: str) -> Entry:
-        """Free what a model takes. One that isn't loaded is left as it is.
+        """Free what a model takes, also where the caller leaves. One that isn't loaded is left as it is.
 
         Raises:
             UnknownModelError: there is none of this name.
@@ -142,26 +152,25 @@ class ModelPool:
         entry = self._named(name)
         if entry is self.default:
             raise ModelInUseError("the default model stays loaded")
-        if entry.load or entry.in_use:
-            busy = "is being loaded" if entry.load else f"is used by {entry.in_use} requests"
-            raise ModelInUseError(f"the model {name} {busy}")
-        entry.pinned, entry.failure = False, None
-        await self._drop(entry)
+        await asyncio.shield(self._unload(entry))
         return entry
-
-    def pin(self, name: str, pinned: bool) -> None:
-        """Keep a model, or let it be evicted again. The default model stays pinned.
-
-        Raises:
-            UnknownModelError: there is none of this name.
-        """
-        entry = self._named(name)
-        entry.pinned = pinned or entry is self.default
 
     def _named(self, name: str) -> Entry:
         if name not in self._entries:
             raise UnknownModelError(f"there is no model {name!r}; GET /models lists those there are")
         return self._entries[name]
+
+    def _pin(self, entry: Entry, pinned: bool | None) -> None:
+        if pinned is not None:
+            entry.pinned = pinned or entry is self.default
+
+    async def _unload(self, entry: Entry) -> None:
+        async with self._room:
+            if entry.load or entry.in_use:
+                busy = "is being loaded" if entry.load else f"is used by {entry.in_use} requests"
+                raise ModelInUseError(f"the model {entry.name} {busy}")
+            entry.pinned, entry.failure = False, None
+            await self._drop(entry)
 
     async def _loaded_for_request(self, entry: Entry) -> LoadedModel:
         load = self.start_load(entry.name)
@@ -175,16 +184,22 @@ class ModelPool:
         try:
             async with self._loads:
                 entry.model = await self._load_now(entry, progress)
+        except InsufficientMemoryError as error:  # says nothing of the model: there may be room the next time
+            _log.warning("%s", error)
+            raise
         except InferenceError as error:
             entry.failure = str(error)
             _log.error("%s", error)
             raise
+        else:
+            entry.failure, entry.last_used_s = None, self._clock()
+            if entry.load:
+                self._pin(entry, entry.load.pinned)
+            return entry.model
         finally:
             entry.reserved_bytes = entry.model.memory_bytes if entry.model else 0
             entry.load = None
             progress.end()
-        entry.failure = None
-        return entry.model
 
     async def _load_now(self, entry: Entry, progress: LoadProgress) -> LoadedModel:
         loop = asyncio.get_running_loop()
@@ -216,14 +231,18 @@ class ModelPool:
 
     async def _reserve(self, entry: Entry, needed_bytes: int) -> None:
         """Take a part of the budget, evicting idle models where that makes room; all of it or nothing."""
-        if self.budget_bytes is not None:
-            others = [other for other in self._entries.values() if other is not entry]
-            self._check_room(entry, needed_bytes, others, self.budget_bytes)
-            while self.reserved_bytes + needed_bytes > self.budget_bytes:
-                idle = [other for other in others if other.is_idle]
-                await self._drop(min(idle, key=lambda other: other.last_used_s))
-                self._check_room(entry, needed_bytes, others, self.budget_bytes)  # one may be in use by now
-        entry.reserved_bytes = needed_bytes
+        async with self._room:
+            if self.budget_bytes is not None:
+                await self._make_room(entry, needed_bytes, self.budget_bytes)
+            entry.reserved_bytes = needed_bytes
+
+    async def _make_room(self, entry: Entry, needed_bytes: int, budget_bytes: int) -> None:
+        others = [other for other in self._entries.values() if other is not entry]
+        self._check_room(entry, needed_bytes, others, budget_bytes)
+        while self.reserved_bytes + needed_bytes > budget_bytes:
+            idle = [other for other in others if other.is_idle]
+            await self._drop(min(idle, key=lambda other: other.last_used_s))
+            self._check_room(entry, needed_bytes, others, budget_bytes)  # one may be in use by now
 
     def _check_room(
         self, entry: Entry, needed_bytes: int, others: Sequence[Entry], budget_bytes: int
@@ -238,6 +257,7 @@ class ModelPool:
             raise InsufficientMemoryError(f"{told}, of which models in use take {busy_bytes}")
 
     async def _drop(self, entry: Entry) -> None:
+        """Free what a model takes, if it is loaded, while `_room` is held."""
         model, entry.model = entry.model, None
         if model:
             loop = asyncio.get_running_loop()

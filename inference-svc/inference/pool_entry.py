@@ -35,10 +35,11 @@ class ModelState(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Load:
-    """A load on its way; awaiting `task` gives the model."""
+    """A load on its way; `task` gives the model. `pinned`: whether to keep it then; None: as before."""
 
     task: asyncio.Task[LoadedModel]
     progress: LoadProgress
+    pinned: bool | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +49,8 @@ class Entry:
     Attributes:
         reserved_bytes: of the budget: what a load may take, then what the model does take.
         in_use: how many requests refer to it.
+        failure: why it couldn't be loaded; that others took its room is no failure.
+        last_used_s: when its load or a request has ended, whichever was later.
     """
 
     source: ModelSource

@@ -71,10 +71,10 @@ class ModelsRoutes:
         fields = await read_fields(request) if request.can_read_body else JsonFields({})
         self.serving.model()  # nothing new while the process starts or drains
         pool, name = self.serving.pool, request.match_info["name"]
-        if fields.has("pinned"):
-            pool.pin(name, fields.flag("pinned"))
-        load = pool.start_load(name)
-        if fields.flag("stream"):
+        pinned = fields.flag("pinned") if fields.has("pinned") else None
+        streamed = fields.flag("stream")
+        load = pool.start_load(name, pinned)
+        if streamed:
             return await self._stream(request, load, name)
         if load:
             await asyncio.shield(load.task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
@@ -26,7 +27,8 @@ class FakeEngine:
     """Yields `script` as tokens and then `end_id`, within the request's limit.
 
     With a `gate`, every token takes one permit, so that a test decides when it comes. `fail_after` tokens it
-    fails; `stop_short` ends the stream without a last token. It makes `step_tokens` a step.
+    fails; `stop_short` ends the stream without a last token. It makes `step_tokens` a step. `may_close` is
+    cleared to hold its end up.
     """
 
     script: list[int]
@@ -38,6 +40,7 @@ class FakeEngine:
     produced: int = 0
     step_s: float = 0.0
     is_closed: bool = False
+    may_close: threading.Event = field(default_factory=threading.Event)
     itself: FakeEngine | None = None
     cached_tokens: int = 0
     step_tokens: int = 1
@@ -50,6 +53,9 @@ class FakeEngine:
         )
     )
 
+    def __post_init__(self) -> None:
+        self.may_close.set()
+
     @property
     def steps(self) -> StepCounts:
         return self.counts
@@ -58,6 +64,7 @@ class FakeEngine:
         return EngineLoad(running=len(self.requests), waiting=0, step_s=self.step_s)
 
     def close(self) -> None:
+        assert self.may_close.wait(10)
         self.is_closed = True
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent, None]:

@@ -24,6 +24,7 @@ class FakeLoader:
     needs: dict[str, int] = field(default_factory=dict)
     failures: dict[str, Exception] = field(default_factory=dict)
     open: threading.Event = field(default_factory=threading.Event)
+    prepared: list[str] = field(default_factory=list)
     loaded: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -45,6 +46,7 @@ class FakeLoader:
 
     def prepare(self, source: ModelSource, report: Callable[[str], None]) -> Prepared:
         report(f"looking for {source.name}")
+        self.prepared.append(source.name)
         return Prepared(self.needs.get(source.name, 10), lambda progress: self._load(source.name, progress))
 
     def _load(self, name: str, progress: Callable[[int], None]) -> LoadedModel:

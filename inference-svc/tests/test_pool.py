@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from inference.checkpoint.errors import CheckpointError
+from inference.errors import ModelInUseError
 from inference.loaded_model import LoadedModel
 from tests.fake_engine import FakeEngine
 from tests.fake_loader import FakeLoader
@@ -96,6 +97,20 @@ async def test_the_model_used_longest_ago_makes_room() -> None:
         }
 
 
+async def test_the_model_loaded_a_moment_ago_is_not_the_one_that_makes_room() -> None:
+    async with running(fake_model("x"), loader=loader_of("abc", budget=30)) as service:
+        await ask(service, "a")
+        await ask(service, "a")  # later than the clock's beginning
+        await load(service, "b")
+        assert (await ask(service, "c"))[0] == 200
+        assert await states(service) == {
+            "fake-model": "loaded",
+            "a": "unloaded",
+            "b": "loaded",
+            "c": "loaded",
+        }
+
+
 async def test_a_model_in_use_is_never_dropped_and_who_needs_its_room_is_told_to_come_again() -> None:
     gate = asyncio.Semaphore(0)
     loader = loader_of("b", budget=20)
@@ -128,6 +143,45 @@ async def test_a_pinned_model_stays_until_it_is_let_go() -> None:
         assert (await ask(service, "b"))[0] == 200
         await load(service, "fake-model", pinned=False)
         assert (await models(service))["fake-model"]["pinned"] is True
+
+
+async def test_a_load_that_is_refused_for_now_leaves_no_trace() -> None:
+    busy = fake_model("a", name="a", gated=True)
+    loader = loader_of("b", budget=20)
+    loader.others["a"] = lambda: busy
+    async with running(fake_model("x"), loader=loader) as service:
+        assert isinstance(busy.engine, FakeEngine)
+        call = asyncio.create_task(ask(service, "a"))
+        await busy.engine.started.wait()
+        before = (await models(service))["b"]
+        assert (await load(service, "b", pinned=True))[0] == 503
+        (*_, last) = await service.events("/models/b/load", {"pinned": True, "stream": True})
+        assert orjson.loads(last)["error_type"] == "insufficient_memory"
+        assert (await models(service))["b"] == before
+        assert (before["state"], before["pinned"]) == ("unloaded", False)
+        assert busy.engine.gate
+        busy.engine.gate.release()
+        busy.engine.gate.release()
+        assert (await call)[0] == 200
+        assert (await ask(service, "b"))[0] == 200
+        assert (await models(service))["b"]["pinned"] is False
+
+
+async def test_whoever_joins_a_load_may_pin_the_model_and_it_is_pinned_though_they_leave() -> None:
+    loader = loader_of("a")
+    async with running(fake_model("x"), loader=loader) as service:
+        loader.open.clear()
+        call = asyncio.create_task(ask(service, "a"))
+        while (await states(service))["a"] != "loading":
+            await asyncio.sleep(0.001)
+        async with service.http.post(
+            service.url + "/models/a/load", json={"stream": True, "pinned": True}
+        ) as joined:
+            await joined.content.readuntil(b"\n\n")
+        assert (await models(service))["a"]["pinned"] is False
+        loader.open.set()
+        assert (await call)[0] == 200
+        assert (await models(service))["a"]["pinned"] is True
 
 
 async def test_what_would_never_fit_evicts_nobody() -> None:
@@ -251,6 +305,96 @@ async def test_an_unloaded_model_is_gone_and_its_memory_free() -> None:
         assert (await models(service))["a"]["bytes"] == 0
         status, answer = await service.post("/models/fake-model/unload", {})
         assert (status, answer["error_type"]) == (409, "model_in_use")
+
+
+async def leaving(service: Service, name: str, engine: FakeEngine) -> asyncio.Task[Any]:
+    """An unload that has begun and is held up; the model has been loaded for it."""
+    assert (await load(service, name))[0] == 200
+    engine.may_close.clear()
+    call = asyncio.create_task(service.post(f"/models/{name}/unload", {}))
+    while (await states(service))[name] != "unloaded":
+        await asyncio.sleep(0.001)
+    return call
+
+
+def slow_to_leave(name: str) -> tuple[LoadedModel, FakeEngine]:
+    model = fake_model(name, name=name)
+    assert isinstance(model.engine, FakeEngine)
+    return model, model.engine
+
+
+@pytest.mark.parametrize("budget", [20, None])
+async def test_a_load_that_meets_an_unload_waits_for_its_end(budget: int | None) -> None:
+    model, engine = slow_to_leave("a")
+    loader = FakeLoader({"a": lambda: model}, budget=budget)
+    async with running(fake_model("x"), loader=loader) as service:
+        unloading = await leaving(service, "a", engine)
+        loading = asyncio.create_task(load(service, "a"))
+        while loader.prepared.count("a") < 2:
+            await asyncio.sleep(0.001)
+        told = (await models(service))["a"]
+        assert (told["state"], told["bytes"]) == ("loading", 10)
+        engine.may_close.set()
+        assert (await unloading)[0] == 200
+        assert (await loading)[0] == 200
+        told = (await models(service))["a"]
+        assert (told["state"], told["bytes"]) == ("loaded", 10)
+
+
+async def test_nobody_is_evicted_for_room_that_an_unload_is_just_making() -> None:
+    model, engine = slow_to_leave("a")
+    loader = loader_of("bc", budget=30)
+    loader.others["a"] = lambda: model
+    async with running(fake_model("x"), loader=loader) as service:
+        await ask(service, "b")
+        unloading = await leaving(service, "a", engine)
+        loading = asyncio.create_task(load(service, "c"))
+        while "c" not in loader.prepared:
+            await asyncio.sleep(0.001)
+        assert (await ask(service, "b"))[0] == 200  # one that is loaded waits for nothing
+        engine.may_close.set()
+        assert [status for status, _ in await asyncio.gather(unloading, loading)] == [200, 200]
+        assert await states(service) == {
+            "fake-model": "loaded",
+            "b": "loaded",
+            "c": "loaded",
+            "a": "unloaded",
+        }
+        assert loader.loaded.count("b") == 1
+
+
+async def test_a_model_that_a_request_uses_by_the_time_is_not_unloaded() -> None:
+    model, engine = slow_to_leave("a")
+    loader = loader_of("b")
+    loader.others["a"] = lambda: model
+    async with running(fake_model("x"), loader=loader) as service:
+        await load(service, "b")
+        first = await leaving(service, "a", engine)
+        second = asyncio.create_task(service.serving.pool.unload("b"))
+        await asyncio.sleep(0)
+        async with service.serving.pool.use("b"):
+            engine.may_close.set()
+            with pytest.raises(ModelInUseError, match="the model b is used by 1 requests"):
+                await second
+        assert (await first)[0] == 200
+        assert loader.loaded.count("b") == 1
+
+
+async def test_an_unload_goes_on_when_the_one_who_asked_has_left() -> None:
+    model, engine = slow_to_leave("a")
+    loader = loader_of("b", budget=20)
+    loader.others["a"] = lambda: model
+    async with running(fake_model("x"), loader=loader) as service:
+        await load(service, "a")
+        engine.may_close.clear()
+        call = asyncio.create_task(service.serving.pool.unload("a"))
+        while (await states(service))["a"] != "unloaded":
+            await asyncio.sleep(0.001)
+        call.cancel()
+        await asyncio.wait([call])
+        engine.may_close.set()
+        assert (await load(service, "b"))[0] == 200
+        assert (await models(service))["a"]["bytes"] == 0
 
 
 async def test_while_draining_a_request_that_waits_for_its_model_is_finished_and_nothing_new_begins() -> None:
