@@ -75,14 +75,16 @@ class Serving:
             yield model
 
     def check_progress(self) -> None:
-        """See that the engine moves.
+        """See that the engines move.
 
         Raises:
-            UnhealthyError: a step hangs; only a restart helps.
+            UnhealthyError: a step hangs, or an engine has failed for good; only a restart helps.
         """
-        step_s = self._load().step_s
-        if step_s > HUNG_STEP_S:
-            raise UnhealthyError(f"unhealthy: a step of the engine hangs since {step_s:.0f} s")
+        load = self._load()
+        if not load.alive:
+            raise UnhealthyError("unhealthy: the engine has failed and computes nothing any more")
+        if load.step_s > HUNG_STEP_S:
+            raise UnhealthyError(f"unhealthy: a step of the engine hangs since {load.step_s:.0f} s")
 
     @asynccontextmanager
     async def admit(self, name: str | None, requests: int = 1) -> AsyncIterator[LoadedModel]:
@@ -128,11 +130,12 @@ class Serving:
         )
 
     def _load(self) -> EngineLoad:
-        """Of all engines together; of their steps the one that takes longest."""
+        """Of all engines together; of their steps the one that takes longest; alive if all are."""
         loads = [model.engine.load() for model in self.pool.loaded()]
         return EngineLoad(
             running=sum(load.running for load in loads),
             waiting=sum(load.waiting for load in loads),
             step_s=max((load.step_s for load in loads), default=0.0),
             granted_tokens=sum(load.granted_tokens for load in loads),
+            alive=all(load.alive for load in loads),
         )

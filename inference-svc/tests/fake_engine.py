@@ -39,6 +39,7 @@ class FakeEngine:
     requests: list[GenerationRequest] = field(default_factory=list)
     produced: int = 0
     step_s: float = 0.0
+    alive: bool = True
     is_closed: bool = False
     may_close: threading.Event = field(default_factory=threading.Event)
     itself: FakeEngine | None = None
@@ -61,7 +62,7 @@ class FakeEngine:
         return self.counts
 
     def load(self) -> EngineLoad:
-        return EngineLoad(running=len(self.requests), waiting=0, step_s=self.step_s)
+        return EngineLoad(running=len(self.requests), waiting=0, step_s=self.step_s, alive=self.alive)
 
     def close(self) -> None:
         assert self.may_close.wait(10)

@@ -51,6 +51,15 @@ async def test_an_engine_that_hangs_in_a_step_is_unhealthy_and_asks_for_a_restar
             assert "a step of the engine hangs since 301 s" in text
 
 
+async def test_an_engine_that_has_failed_is_unhealthy_and_asks_for_a_restart() -> None:
+    async with running(fake_model("a")) as service:
+        service.engine.alive = False
+        for path in ("/health", "/ping"):
+            status, text = await status_of(service, path)
+            assert status == 503
+            assert "the engine has failed and computes nothing any more" in text
+
+
 async def test_one_request_too_many_is_told_that_the_model_is_overloaded() -> None:
     model = fake_model("abc", limits=replace(LIMITS, max_concurrent_requests=1), gated=True)
     async with running(model) as service:

@@ -124,9 +124,9 @@ class Batcher:
         generations = [self._generations[chunk.sequence] for chunk in chunks]
         method = DECODE if all(chunk.is_decode for chunk in chunks) else PREFILL
         self.counts.begin(method, len(chunks))
-        if method == DECODE and self._speculation.most:
-            chunks = self._with_drafts(chunks, generations)
         try:
+            if method == DECODE and self._speculation.most:
+                chunks = self._with_drafts(chunks, generations)
             batch = batch_of(chunks, self._cache.block_tokens, self._model.spec.device)
             meanwhile(_begun(generations))
             laid_out_s = self._clock()

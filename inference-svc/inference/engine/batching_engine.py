@@ -68,6 +68,7 @@ class BatchingEngine:
         # Counted where requests come from, so that all fall as one leaves.
         self._asked = self._running = self._granted_tokens = 0
         self._step_began_s: float | None = None
+        self._ended = False
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
@@ -77,7 +78,9 @@ class BatchingEngine:
         step_s = 0.0 if began_s is None else time.monotonic() - began_s
         used_bytes = self._batcher.cache_used_bytes
         waiting = self._asked - self._running
-        return EngineLoad(self._running, waiting, step_s, used_bytes, self._granted_tokens)
+        return EngineLoad(
+            self._running, waiting, step_s, used_bytes, self._granted_tokens, alive=not self._ended
+        )
 
     @property
     def steps(self) -> StepCounts:
@@ -101,6 +104,8 @@ class BatchingEngine:
         self._asked += 1
         self._arrivals.put(client)
         try:
+            if self._ended:  # asked after the client was put: one that came before the end is told by it
+                raise _failure()
             while True:
                 message = await client.get()
                 if isinstance(message, GenerationFailedError):
@@ -120,6 +125,19 @@ class BatchingEngine:
                 self._granted_tokens -= most_tokens
 
     def _work(self) -> None:
+        """Compute until the engine is closed.
+
+        A step that fails is told to those in it. Any other error ends the engine, because nobody knows what
+        it has left of the batch: `load` tells, and nobody waits for ever.
+        """
+        try:
+            self._compute()
+        except BaseException:  # noqa: BLE001 (the thread has no caller who would see it)
+            _log.exception("the engine has failed and computes nothing any more")
+        self._ended = True
+        self._fail_all()
+
+    def _compute(self) -> None:
         while self._take_arrivals():
             self._drop_those_who_left()
             self._step_began_s = time.monotonic()
@@ -127,13 +145,11 @@ class BatchingEngine:
                 happened: list[tuple[Generation, Message]] = [*self._batcher.step(meanwhile=self._tell)]
             except StepFailedError as failure:
                 _log.exception("a step failed")
-                error = GenerationFailedError("the model could not compute this request")
-                happened = [(generation, error) for generation in failure.generations]
+                happened = [(generation, _failure()) for generation in failure.generations]
             finally:
                 self._step_began_s = None
             self._tell()  # where the model had nothing to compute, or failed before it could
             self._untold = happened
-        self._tell()
 
     def _take_arrivals(self) -> bool:
         """Take in who has come, and wait for somebody where there is nothing to do; False: close."""
@@ -145,7 +161,25 @@ class BatchingEngine:
             if client is None:
                 return False
             if not client.left:
-                self._clients[self._batcher.add(client.request)] = client
+                self._add(client)
+
+    def _add(self, client: _Client) -> None:
+        try:
+            generation = self._batcher.add(client.request)
+        except Exception:  # noqa: BLE001 (one request's failure must not end the thread that serves all)
+            _log.exception("a request could not be queued")
+            _send(client.loop, [(client, _failure())])
+        else:
+            self._clients[generation] = client
+
+    def _fail_all(self) -> None:
+        """Tell what the last step has made, and then whoever still waits that nothing comes."""
+        self._untold += [(generation, _failure()) for generation in self._clients]
+        self._tell()
+        with suppress(queue.Empty):
+            while True:
+                if client := self._arrivals.get_nowait():
+                    _send(client.loop, [(client, _failure())])
 
     def _drop_those_who_left(self) -> None:
         for generation in [generation for generation, client in self._clients.items() if client.left]:
@@ -166,8 +200,16 @@ class BatchingEngine:
                 del self._clients[generation]
         self._untold = []
         for loop, messages in by_loop.items():
-            with suppress(RuntimeError):  # the loop is closed: nobody waits there
-                loop.call_soon_threadsafe(_deliver, messages)
+            _send(loop, messages)
+
+
+def _failure() -> GenerationFailedError:
+    return GenerationFailedError("the model could not compute this request")
+
+
+def _send(loop: asyncio.AbstractEventLoop, messages: list[tuple[_Client, Message]]) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits there
+        loop.call_soon_threadsafe(_deliver, messages)
 
 
 def _deliver(messages: list[tuple[_Client, Message]]) -> None:

@@ -155,9 +155,10 @@ class EngineDescription:
 class EngineLoad:
     """How many requests generate now, and how many wait for their turn.
 
-    `step_s`: since when the present step is being computed, in seconds; 0 between steps, and where an engine
-    doesn't tell. `cache_used_bytes`: of the blocks that requests hold; what is only remembered isn't counted.
+    `step_s`: since when the present step is being computed, in seconds; 0 between steps.
+    `cache_used_bytes`: of the blocks that requests hold; what is only remembered isn't counted.
     `granted_tokens`: what the prompts and answers of those that generate may come to.
+    `alive`: false where the engine has failed for good.
     """
 
     running: int
@@ -165,6 +166,7 @@ class EngineLoad:
     step_s: float = 0.0
     cache_used_bytes: int = 0
     granted_tokens: int = 0
+    alive: bool = True
 
 
 class Engine(Protocol):

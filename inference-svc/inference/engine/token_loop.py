@@ -23,10 +23,17 @@ class TokenLoop:
         self._model = model
         self._eos_token_ids = eos_token_ids
         self.counts = StepCounts()  # what is beside the model's forward isn't told apart here
+        self.step_began_s: float | None = None  # on the monotonic clock; None while there is no request
 
     def run(self, request: GenerationRequest, cancelled: Callable[[], bool]) -> Iterator[EngineEvent]:
         """Yield a request's events; `cancelled` is asked before every step."""
         yield Scheduled()
+        try:
+            yield from self._computed(request, cancelled)
+        finally:
+            self.step_began_s = None
+
+    def _computed(self, request: GenerationRequest, cancelled: Callable[[], bool]) -> Iterator[EngineEvent]:
         with torch.inference_mode():
             cache = _new_cache(self._model)
             logprobs: list[float | None] = [None]
@@ -64,6 +71,7 @@ class TokenLoop:
     def _forward(self, method: str, ids: tuple[int, ...], cache: Any, *, every_place: bool) -> torch.Tensor:
         """Scores of shape [places, vocabulary]: of every place, or of the last one alone."""
         self.counts.begin(method, sequences=1)
+        self.step_began_s = time.monotonic()
         began_s = time.perf_counter()
         output = self._model(
             input_ids=torch.tensor([ids], device=self._model.device),

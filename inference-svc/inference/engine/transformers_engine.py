@@ -9,7 +9,9 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from inference.engine.port import EngineDescription, EngineEvent, EngineLoad, GenerationRequest, Scheduled
@@ -31,7 +33,7 @@ class _Job:
 
     def tell(self, event: EngineEvent | GenerationFailedError | None) -> None:
         """Hand an event to the loop that waits for it, unless that one has gone."""
-        if not self.loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits there
             self.loop.call_soon_threadsafe(self.events.put_nowait, event)
 
 
@@ -53,7 +55,14 @@ class TransformersEngine:
 
     def load(self) -> EngineLoad:
         """Tell how busy the engine is at this moment."""
-        return EngineLoad(self._running, self._waiting, granted_tokens=self._granted_tokens)
+        began_s = self._token_loop.step_began_s
+        return EngineLoad(
+            self._running,
+            self._waiting,
+            step_s=0.0 if began_s is None else time.monotonic() - began_s,
+            granted_tokens=self._granted_tokens,
+            alive=self._thread.is_alive(),
+        )
 
     def close(self) -> None:
         """End the thread, after what it does now."""

@@ -335,6 +335,23 @@ def test_a_step_that_fails_ends_its_generations_and_no_others() -> None:
     assert engine.pool.free == engine.pool.blocks
 
 
+def test_a_step_whose_guesses_fail_ends_its_generations_and_no_others() -> None:
+    class Failing(Speculation):
+        def drafts(self, answers: Sequence[Guesses], rooms: Sequence[int], rows: int) -> list[list[int]]:
+            raise RuntimeError("no guess")
+
+    engine = Engine(blocks=30, most_running=1, speculation=Failing(most=4))
+    bad = engine.batcher.add(GenerationRequest((1, 1), 3))
+    good = engine.batcher.add(GenerationRequest((2, 2), 1))
+    engine.step()  # without guesses: it reads a prompt
+    with pytest.raises(StepFailedError) as failure:
+        engine.step()
+    assert failure.value.generations == [bad]
+    engine.run()
+    assert engine.tokens(good) == answer([2, 2], 1)
+    assert engine.pool.free == engine.pool.blocks
+
+
 @pytest.mark.parametrize(
     "request_", [GenerationRequest((VOCABULARY,), 1), GenerationRequest((1,), 12 * SIZE)]
 )

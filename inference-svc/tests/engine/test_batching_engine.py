@@ -14,8 +14,16 @@ from inference.engine.batch import Batch, KVCache
 from inference.engine.batcher import Batcher
 from inference.engine.batching_engine import BatchingEngine
 from inference.engine.blocks import BlockPool
-from inference.engine.port import EngineDescription, EngineEvent, GenerationRequest, Scheduled, Token
-from inference.engine.scheduler import Scheduler
+from inference.engine.port import (
+    Constraint,
+    EngineDescription,
+    EngineEvent,
+    EngineLoad,
+    GenerationRequest,
+    Scheduled,
+    Token,
+)
+from inference.engine.scheduler import Chunk, Scheduler
 from inference.errors import GenerationFailedError
 from tests.engine.recalling_model import RecallingModel, answer
 
@@ -38,10 +46,29 @@ class HeldModel(RecallingModel):
         return super().forward(batch, cache)
 
 
+class BrokenScheduler(Scheduler):
+    """Fails once it is broken."""
+
+    broken = False
+
+    def next_step(self) -> list[Chunk]:
+        if self.broken:
+            raise RuntimeError("it has lost a block")
+        return super().next_step()
+
+
+class TornGrammar:
+    """Can't be used."""
+
+    def start(self) -> Constraint:
+        raise RuntimeError("it has no rules")
+
+
 @asynccontextmanager
-async def engine_of(model: HeldModel) -> AsyncIterator[BatchingEngine]:
+async def engine_of(model: HeldModel, scheduler: Scheduler | None = None) -> AsyncIterator[BatchingEngine]:
     cache = model.new_cache(BLOCKS, SIZE)
-    batcher = Batcher(model, cache, Scheduler(BlockPool(BLOCKS, SIZE), 8, 4), frozenset())
+    scheduler = scheduler or Scheduler(BlockPool(BLOCKS, SIZE), 8, 4)
+    batcher = Batcher(model, cache, scheduler, frozenset())
     engine = BatchingEngine(batcher, DESCRIPTION)
     try:
         yield engine
@@ -108,6 +135,54 @@ async def test_a_failed_step_is_told_to_those_in_it_and_what_came_before_is_not_
         model.gate.release(2)
         assert await all_of(engine, GenerationRequest(tuple(PROMPT), 2)) == answer(PROMPT, 2)
         assert sum(counts.begun - counts.done for counts in engine.steps.methods.values()) == 1
+
+
+async def test_a_request_that_cannot_be_queued_fails_alone() -> None:
+    model = HeldModel()
+    async with engine_of(model) as engine:
+        staying = asyncio.create_task(all_of(engine, GenerationRequest(tuple(PROMPT), MOST)))
+        torn = engine.generate(GenerationRequest((1,), MOST, grammar=TornGrammar()))
+        failing = asyncio.create_task(soon(torn))
+        model.gate.release(MOST)
+        with pytest.raises(GenerationFailedError, match="could not compute this request"):
+            await failing
+        assert await asyncio.wait_for(staying, 10) == answer(PROMPT, MOST)
+        assert engine.load() == EngineLoad(0, 0)
+
+
+async def test_an_engine_that_fails_beside_its_model_says_so_and_nobody_waits_for_it() -> None:
+    model = HeldModel()
+    scheduler = BrokenScheduler(BlockPool(BLOCKS, SIZE), 8, 4)
+    async with engine_of(model, scheduler) as engine:
+        events = engine.generate(GenerationRequest(tuple(PROMPT), MOST))
+        await soon(events)
+        late = asyncio.create_task(all_of(engine, GenerationRequest((9, 9), MOST)))
+        await asyncio.sleep(0)  # it has arrived while the first step is held
+        assert engine.load().alive
+        scheduler.broken = True
+        model.gate.release()
+        first = await soon(events)
+        assert isinstance(first, Token)
+        assert first.id == answer(PROMPT, 1)[0]
+        afterwards = all_of(engine, GenerationRequest(tuple(PROMPT), MOST))
+        for failing in (soon(events), asyncio.wait_for(late, 10), asyncio.wait_for(afterwards, 10)):
+            with pytest.raises(GenerationFailedError, match="could not compute this request"):
+                await failing
+        load = engine.load()
+        assert (load.alive, load.running, load.waiting, load.step_s) == (False, 0, 0, 0)
+
+
+async def test_who_arrives_as_the_engine_ends_does_not_wait_for_ever() -> None:
+    model = HeldModel()
+    async with engine_of(model) as engine:
+        events = engine.generate(GenerationRequest(tuple(PROMPT), MOST))
+        await soon(events)
+        engine._arrivals.put(None)  # what comes behind it isn't taken in any more
+        late = asyncio.create_task(all_of(engine, GenerationRequest((9, 9), MOST)))
+        await asyncio.sleep(0)
+        model.gate.release()
+        with pytest.raises(GenerationFailedError, match="could not compute this request"):
+            await asyncio.wait_for(late, 10)
 
 
 async def test_what_the_last_step_has_made_is_told_though_the_engine_closes() -> None:

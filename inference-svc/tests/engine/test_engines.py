@@ -177,8 +177,11 @@ async def test_a_request_that_fails_tells_nothing_of_why_and_harms_no_other(
         assert len(await tokens_of(engine, GenerationRequest((5,), 3))) == 3
 
 
-async def test_the_engine_tells_how_long_its_present_step_takes(checkpoint: Callable[[str], Path]) -> None:
-    async with loaded(checkpoint("llama"), "auto") as engine:
+@BOTH
+async def test_the_engine_tells_how_long_its_present_step_takes(
+    checkpoint: Callable[[str], Path], kind: str
+) -> None:
+    async with loaded(checkpoint("llama"), kind) as engine:
         assert engine.load().step_s == 0
         generation = engine.generate(GenerationRequest((5,), 400))
         assert isinstance(await anext(generation), Scheduled)
@@ -188,3 +191,6 @@ async def test_the_engine_tells_how_long_its_present_step_takes(checkpoint: Call
             seen = engine.load().step_s
         assert 0 < seen < 60
         await generation.aclose()
+        while engine.load().step_s:  # within a step
+            await asyncio.sleep(0.001)
+        assert engine.load().alive
