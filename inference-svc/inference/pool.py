@@ -72,6 +72,7 @@ class ModelPool:
         self.default = self._entries[sources[0].name]
         self.default.pinned = True
         self.budget_bytes: int | None = None
+        self.closing: list[LoadedModel] = []  # whose engines end the step that they compute
         self._loads = asyncio.Lock()
         self._room = asyncio.Lock()  # held while a model leaves, and while a load sees what room there is
 
@@ -261,7 +262,9 @@ class ModelPool:
         model, entry.model = entry.model, None
         if model:
             loop = asyncio.get_running_loop()
+            self.closing.append(model)
             await in_thread(model.engine.close, loop)
+            self.closing.remove(model)
             del model
             await in_thread(gc.collect, loop)  # there are cycles in it, which would keep the weights
             entry.reserved_bytes = 0

@@ -130,12 +130,16 @@ class Serving:
         )
 
     def _load(self) -> EngineLoad:
-        """Of all engines together; of their steps the one that takes longest; alive if all are."""
+        """Of all engines together; of their steps the one that takes longest; alive if all are.
+
+        One that is being closed waits for its step: where that hangs, so do all loads and unloads.
+        """
         loads = [model.engine.load() for model in self.pool.loaded()]
+        closing = [model.engine.load() for model in self.pool.closing]
         return EngineLoad(
             running=sum(load.running for load in loads),
             waiting=sum(load.waiting for load in loads),
-            step_s=max((load.step_s for load in loads), default=0.0),
+            step_s=max((load.step_s for load in (*loads, *closing)), default=0.0),
             granted_tokens=sum(load.granted_tokens for load in loads),
             alive=all(load.alive for load in loads),
         )

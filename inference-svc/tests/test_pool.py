@@ -440,3 +440,16 @@ async def test_info_and_metrics_tell_what_memory_is_used_for() -> None:
 
 def assert_samples(lines: Sequence[str], expected: Sequence[str]) -> None:
     assert [line for line in expected if line not in lines] == []
+
+
+async def test_a_model_that_hangs_as_it_is_unloaded_is_unhealthy_and_asks_for_a_restart() -> None:
+    model, engine = slow_to_leave("a")
+    async with running(fake_model("x"), loader=FakeLoader({"a": lambda: model})) as service:
+        unloading = await leaving(service, "a", engine)
+        engine.step_s = 301.0
+        async with service.http.get(service.url + "/ping") as response:
+            assert (response.status, "hangs since 301 s" in await response.text()) == (503, True)
+        engine.may_close.set()
+        assert (await unloading)[0] == 200
+        async with service.http.get(service.url + "/ping") as response:
+            assert response.status == 200
