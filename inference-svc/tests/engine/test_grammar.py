@@ -24,7 +24,7 @@ from inference.engine.options import EngineOptions
 from inference.engine.port import Constraint, FinishReason, GenerationRequest, Sampling
 from inference.engine.speculation import Speculation
 from tests.byte_tokenizer import END, ids_of, make_byte_tokenizer
-from tests.engine.test_batcher import Engine
+from tests.engine.batching import Engine
 from tests.engine.test_engines import tokens_of
 
 SCHEMA = {
