@@ -16,6 +16,66 @@ import orjson
 
 from inference.engine.models.rope import Rope
 
+_DENSE = {
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "rms_norm_eps": 1e-6,
+    "tie_word_embeddings": False,
+}
+_LLAMA = _DENSE | {"vocab_size": 32_000, "intermediate_size": 11_008, "max_position_embeddings": 2048}
+_QWEN2 = _DENSE | {
+    "vocab_size": 151_936,
+    "intermediate_size": 22_016,
+    "num_key_value_heads": 32,
+    "max_position_embeddings": 32_768,
+    "sliding_window": 4096,
+}
+_LATENT = {
+    "q_lora_rank": 1536,
+    "kv_lora_rank": 512,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 128,
+}
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "LlamaForCausalLM": _LLAMA,
+    "Qwen2ForCausalLM": _QWEN2,
+    "Qwen3ForCausalLM": _QWEN2 | {"head_dim": 128},
+    "DeepseekV2ForCausalLM": _LLAMA
+    | _LATENT
+    | {
+        "vocab_size": 102_400,
+        "moe_intermediate_size": 1407,
+        "n_routed_experts": 64,
+        "n_shared_experts": 2,
+        "first_k_dense_replace": 0,
+        "topk_method": "greedy",
+        "routed_scaling_factor": 1.0,
+    },
+    "DeepseekV3ForCausalLM": _DENSE
+    | _LATENT
+    | {
+        "vocab_size": 129_280,
+        "hidden_size": 7168,
+        "intermediate_size": 18_432,
+        "moe_intermediate_size": 2048,
+        "num_hidden_layers": 61,
+        "num_attention_heads": 128,
+        "n_routed_experts": 256,
+        "n_shared_experts": 1,
+        "num_experts_per_tok": 8,
+        "n_group": 8,
+        "topk_group": 4,
+        "first_k_dense_replace": 3,
+        "norm_topk_prob": True,
+        "routed_scaling_factor": 2.5,
+        "max_position_embeddings": 4096,
+        "rope_interleave": True,
+    },
+}
+"""What a field that `config.json` leaves out means, by the architecture's name."""
+
 
 class UnsupportedArchitecture(Exception):  # noqa: N818 (it is no failure: another engine serves the model)
     """This engine doesn't know the model; the text is one line that says what it doesn't know."""
@@ -112,7 +172,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def dense_shape(config: Mapping[str, Any], *, query_key_norm: bool) -> DenseShape:
-    """The shape of a Llama, Qwen2 or Qwen3.
+    """The shape of a Llama, Qwen2 or Qwen3; `config` with the defaults of its architecture.
 
     Raises:
         UnsupportedArchitecture: a sliding window or a rotary scaling that isn't known here.
@@ -129,15 +189,15 @@ def dense_shape(config: Mapping[str, Any], *, query_key_norm: bool) -> DenseShap
         head_dim=head_dim,
         vocabulary_tokens=int(config["vocab_size"]),
         context_tokens=int(config["max_position_embeddings"]),
-        norm_eps=float(config.get("rms_norm_eps", 1e-6)),
-        tied_embeddings=bool(config.get("tie_word_embeddings", False)),
+        norm_eps=float(config["rms_norm_eps"]),
+        tied_embeddings=bool(config["tie_word_embeddings"]),
         query_key_norm=query_key_norm,
         rope=_rope(config, head_dim),
     )
 
 
 def latent_shape(config: Mapping[str, Any], *, version: int) -> LatentShape:
-    """The shape of a DeepSeek-V2 (`version` 2) or V3.
+    """The shape of a DeepSeek-V2 (`version` 2) or V3; `config` with the defaults of its architecture.
 
     Raises:
         UnsupportedArchitecture: a routing or a rotary scaling that isn't known here.
@@ -146,42 +206,42 @@ def latent_shape(config: Mapping[str, Any], *, version: int) -> LatentShape:
     rope = _rope(config, rope_dim)
     return LatentShape(
         layers=int(config["num_hidden_layers"]),
-        dense_layers=int(config.get("first_k_dense_replace", 0 if version == 2 else 3)),
+        dense_layers=int(config["first_k_dense_replace"]),
         hidden=int(config["hidden_size"]),
         intermediate=int(config["intermediate_size"]),
         heads=int(config["num_attention_heads"]),
-        query_rank=config.get("q_lora_rank"),
+        query_rank=config["q_lora_rank"],
         latent=int(config["kv_lora_rank"]),
         nope_dim=nope,
         rope_dim=rope_dim,
         value_dim=int(config["v_head_dim"]),
         vocabulary_tokens=int(config["vocab_size"]),
         context_tokens=int(config["max_position_embeddings"]),
-        norm_eps=float(config.get("rms_norm_eps", 1e-6)),
-        tied_embeddings=bool(config.get("tie_word_embeddings", False)),
+        norm_eps=float(config["rms_norm_eps"]),
+        tied_embeddings=bool(config["tie_word_embeddings"]),
         softmax_scale=(nope + rope_dim) ** -0.5 * rope.all_dim_scale**2,
-        interleaved=version == 2 or bool(config.get("rope_interleave", True)),
+        interleaved=version == 2 or bool(config["rope_interleave"]),
         experts=_experts_v2(config) if version == 2 else _experts_v3(config),
         rope=rope,
     )
 
 
 def _experts_v2(config: Mapping[str, Any]) -> ExpertsShape:
-    method = config.get("topk_method", "greedy")
+    method = config["topk_method"]
     if method not in ("greedy", "group_limited_greedy"):
         raise UnsupportedArchitecture(f"the routing method is {method!r}")
     limited = method == "group_limited_greedy"
     return ExpertsShape(
         intermediate=int(config["moe_intermediate_size"]),
         routed=int(config["n_routed_experts"]),
-        shared=int(config.get("n_shared_experts") or 0),
+        shared=int(config["n_shared_experts"] or 0),
         per_token=int(config["num_experts_per_tok"]),
         groups=int(config["n_group"]) if limited else 1,
         groups_per_token=int(config["topk_group"]) if limited else 1,
         group_score_experts=1,
         scoring="softmax",
         normalise=False,
-        scale=float(config.get("routed_scaling_factor", 1.0)),
+        scale=float(config["routed_scaling_factor"]),
     )
 
 
@@ -189,14 +249,14 @@ def _experts_v3(config: Mapping[str, Any]) -> ExpertsShape:
     return ExpertsShape(
         intermediate=int(config["moe_intermediate_size"]),
         routed=int(config["n_routed_experts"]),
-        shared=int(config.get("n_shared_experts") or 0),
+        shared=int(config["n_shared_experts"] or 0),
         per_token=int(config["num_experts_per_tok"]),
-        groups=int(config.get("n_group") or 1),
-        groups_per_token=int(config.get("topk_group") or 1),
+        groups=int(config["n_group"] or 1),
+        groups_per_token=int(config["topk_group"] or 1),
         group_score_experts=2,
         scoring="sigmoid",
-        normalise=bool(config.get("norm_topk_prob", True)),
-        scale=float(config.get("routed_scaling_factor", 1.0)),
+        normalise=bool(config["norm_topk_prob"]),
+        scale=float(config["routed_scaling_factor"]),
     )
 
 

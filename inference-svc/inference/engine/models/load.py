@@ -17,6 +17,7 @@ from inference.engine.lora.peft import PeftAdapter
 from inference.engine.lora.source import AdaptedSource
 from inference.engine.models.cache import PagedCache
 from inference.engine.models.config import (
+    DEFAULTS,
     DenseShape,
     LatentShape,
     UnsupportedArchitecture,
@@ -119,8 +120,7 @@ def load_model(folder: Path, options: LoadOptions) -> LoadedNetwork:
         OSError: a file is missing or can't be read.
         ValueError: a tensor is missing or of another shape, or an option isn't right here.
     """
-    config = read_config(folder)
-    name, shape = shape_of(config)
+    name, shape = shape_of(read_config(folder))
     dtype, device = getattr(torch, options.dtype), torch.device(options.device)
     packing = choose_packing(dtype, device, options.packing)
     kernels, why = choose_kernels(options.kernels, dtype, device, cpu_instructions())
@@ -133,10 +133,10 @@ def load_model(folder: Path, options: LoadOptions) -> LoadedNetwork:
     return LoadedNetwork(
         ModelSpec(
             architecture=name,
-            layers=int(config["num_hidden_layers"]),
+            layers=shape.layers,
             cache_bytes_per_token=shape.cache_numbers_per_token * dtype.itemsize,
-            vocabulary_tokens=int(config["vocab_size"]),
-            context_tokens=int(config["max_position_embeddings"]),
+            vocabulary_tokens=shape.vocabulary_tokens,
+            context_tokens=shape.context_tokens,
             dtype=dtype,
             device=device,
             weight_bytes=source.nbytes,
@@ -164,7 +164,7 @@ def shape_of(config: Mapping[str, Any]) -> tuple[str, DenseShape | LatentShape]:
     names = config.get("architectures") or ["unnamed"]
     for name in names:
         if shape := ARCHITECTURES.get(name):
-            return name, shape(config)
+            return name, shape({**DEFAULTS[name], **config})
     raise UnsupportedArchitecture(
         f"this engine doesn't compute {names[0]}; it knows {', '.join(ARCHITECTURES)}"
     )
