@@ -72,6 +72,8 @@ class CheckpointLoader:
             num_threads=settings.num_threads,
             engine=settings.engine,
             quantize=settings.quantize,
+            kernels=settings.kernels,
+            packing=settings.packing,
             speculate=settings.speculate,
             cache_tokens=settings.max_batch_total_tokens,
             memory_bytes=settings.model_memory_budget,

@@ -13,6 +13,8 @@ from pathlib import Path
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 QUANTIZE = ("auto", "packed", "unpacked", "none")
+KERNELS = ("auto", "torch", "native", "triton")
+PACKING = ("auto", "float16-weights", "native", "onednn", "plain")
 ENGINES = ("auto", "transformers")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -42,6 +44,8 @@ class Settings:
     num_threads: int | None
     engine: str
     quantize: str
+    kernels: str
+    packing: str
     speculate: int
     cuda_graphs: tuple[int, ...]
     max_batch_total_tokens: int | None
@@ -105,7 +109,20 @@ _OPTIONS = (
         "QUANTIZE",
         "auto",
         "a GGUF's own blocks: auto (where they are faster), packed (least memory), unpacked (exact), "
-        "none (computed from its conversion)",
+        "none (computed from its conversion); packed and unpacked are refused where there are no blocks "
+        "that can be computed",
+    ),
+    _Option(
+        "KERNELS",
+        "auto",
+        "what computes a layer beside its products: auto (chosen by the machine), torch, "
+        "native (C++, on a CPU), triton (on a GPU)",
+    ),
+    _Option(
+        "PACKING",
+        "auto",
+        "how weights are held: auto (chosen by the machine), float16-weights (float32 rows), "
+        "native (C++, bfloat16 rows), onednn, plain",
     ),
     _Option(
         "SPECULATE",
@@ -268,6 +285,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         num_threads=reader.optional_integer("NUM_THREADS", 1, 1024),
         engine=reader.one_of("ENGINE", ENGINES),
         quantize=reader.one_of("QUANTIZE", QUANTIZE),
+        kernels=reader.one_of("KERNELS", KERNELS),
+        packing=reader.one_of("PACKING", PACKING),
         speculate=reader.integer("SPECULATE", 0, 64),
         cuda_graphs=reader.sizes("CUDA_GRAPHS", 1024),
         max_batch_total_tokens=reader.optional_integer("MAX_BATCH_TOTAL_TOKENS", 64, 2**31),

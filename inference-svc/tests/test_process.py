@@ -67,6 +67,24 @@ def test_a_port_in_use_is_one_clear_line_and_status_2(checkpoint: Callable[[str]
     assert f"can't listen on 127.0.0.1 port {port}" in orjson.loads(line)["message"]
 
 
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"PACKING": "native", "DTYPE": "float32"}, "there is no weight packing 'native' for torch.float32"),
+        ({"KERNELS": "native", "DTYPE": "float16"}, "the kernels 'native' compute float32 and bfloat16"),
+        ({"QUANTIZE": "packed"}, "QUANTIZE=packed computes a GGUF's own blocks, but this model has none"),
+    ],
+)
+def test_a_choice_that_cannot_be_had_is_one_clear_line_and_status_2(
+    environment: dict[str, str], said: str, checkpoint: Callable[[str], Path]
+) -> None:
+    result = run("--port", "0", "--hostname", "127.0.0.1", MODEL_ID=str(checkpoint("llama")), **environment)
+    assert result.returncode == 2
+    listening, error = map(orjson.loads, result.stderr.splitlines())
+    assert listening["message"] == "listening"
+    assert said in error["message"]
+
+
 async def test_a_model_that_turns_out_to_be_broken_ends_the_process_with_status_2(
     checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from inference.engine.options import SPECULATE
 from inference.limits import limits_for
-from inference.settings import SettingsError, read_settings
+from inference.settings import KERNELS, PACKING, QUANTIZE, SettingsError, read_settings
 
 MODEL = {"MODEL_ID": "org/model"}
 
@@ -62,6 +62,29 @@ def test_sizes_of_recorded_steps_are_ascending_and_none_unless_asked_for(
     given: str, sizes: tuple[int, ...]
 ) -> None:
     assert read_settings([], {**MODEL, "CUDA_GRAPHS": given}).cuda_graphs == sizes
+
+
+@pytest.mark.slow
+def test_the_kernels_and_packings_that_can_be_forced_are_the_engine_s() -> None:
+    import torch
+
+    from inference.engine.operators.choice import KERNELS as KERNELS_THERE_ARE
+    from inference.engine.operators.packing import packing_names
+    from inference.engine.quantization.packing import MODES
+
+    assert KERNELS_THERE_ARE == KERNELS
+    formats = (torch.float32, torch.bfloat16, torch.float16)
+    assert {"auto", *(name for dtype in formats for name in packing_names(dtype))} == set(PACKING)
+    assert {*MODES, "none"} == set(QUANTIZE)
+
+
+def test_kernels_and_packing_are_chosen_by_the_machine_unless_forced() -> None:
+    settings = read_settings([], MODEL)
+    assert (settings.kernels, settings.packing) == ("auto", "auto")
+    settings = read_settings(["--kernels", "torch"], {**MODEL, "PACKING": "plain"})
+    assert (settings.kernels, settings.packing) == ("torch", "plain")
+    with pytest.raises(SettingsError, match="PACKING must be one of auto, float16-weights"):
+        read_settings([], {**MODEL, "PACKING": "tight"})
 
 
 @pytest.mark.parametrize("given", ["x", "1,,2", "0,1", "-1", "2000"])

@@ -13,7 +13,14 @@ import orjson
 
 from inference.checkpoint.gguf_convert import BLOCKS
 from inference.engine.number_format import NumberFormat
-from inference.engine.options import BLOCK_TOKENS, MOST_RUNNING, STEP_TOKENS, EngineOptions, Machine
+from inference.engine.options import (
+    BLOCK_TOKENS,
+    FORCED_BLOCKS,
+    MOST_RUNNING,
+    STEP_TOKENS,
+    EngineOptions,
+    Machine,
+)
 from inference.engine.port import Engine, EngineDescription, GenerationRequest
 from inference.engine.runtime import set_up_runtime
 
@@ -31,8 +38,8 @@ def load_engine(folder: Path, options: EngineOptions, progress: Progress = lambd
 
     Raises:
         OSError: a file is missing or can't be read.
-        ValueError: the checkpoint is not one of a causal language model that transformers knows, or an
-            adapter isn't one for it.
+        ValueError: the checkpoint is not one of a causal language model that transformers knows, an
+            adapter isn't one for it, or what an option forces can't be had here.
     """
     set_up_runtime()
     import torch
@@ -71,6 +78,8 @@ def _load_model(folder: Path, options: EngineOptions, machine: Machine, progress
     if machine.computes_blocks(folder, options):
         quantized = LoadOptions(
             machine.number_format.dtype,
+            packing=options.packing,
+            kernels=options.kernels,
             quantization=options.quantize,
             progress=progress,
             adapters=adapters,
@@ -79,7 +88,12 @@ def _load_model(folder: Path, options: EngineOptions, machine: Machine, progress
     return load_model(
         folder,
         LoadOptions(
-            dtype=machine.number_format.dtype, device=machine.device, progress=progress, adapters=adapters
+            dtype=machine.number_format.dtype,
+            device=machine.device,
+            packing=options.packing,
+            kernels=options.kernels,
+            progress=progress,
+            adapters=adapters,
         ),
     )
 
@@ -133,10 +147,7 @@ def configured_eos_token_ids(folder: Path) -> frozenset[int]:
 
 
 def _transformers_engine(folder: Path, options: EngineOptions, machine: Machine) -> Engine:
-    if options.adapters:
-        raise ValueError("transformers serves this model, and doesn't serve adapters")
-    if options.cuda_graphs:
-        raise ValueError("transformers serves this model, whose steps CUDA_GRAPHS doesn't record")
+    _check_transformers_options(options)
     import torch
     import transformers
 
@@ -153,6 +164,20 @@ def _transformers_engine(folder: Path, options: EngineOptions, machine: Machine)
     for _ in token_loop.run(GenerationRequest(prompt_ids=(0,), max_new_tokens=2), lambda: False):
         pass
     return TransformersEngine(token_loop, _description(model, machine))
+
+
+def _check_transformers_options(options: EngineOptions) -> None:
+    if options.adapters:
+        raise ValueError("transformers serves this model, and doesn't serve adapters")
+    if options.cuda_graphs:
+        raise ValueError("transformers serves this model, whose steps CUDA_GRAPHS doesn't record")
+    forced = {
+        "KERNELS": options.kernels != "auto",
+        "PACKING": options.packing != "auto",
+        "QUANTIZE": options.quantize in FORCED_BLOCKS,
+    }
+    if names := [name for name, is_forced in forced.items() if is_forced]:
+        raise ValueError(f"transformers serves this model, for which {names[0]} can't be forced")
 
 
 def _description(model: Any, machine: Machine) -> EngineDescription:

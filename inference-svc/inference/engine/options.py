@@ -13,6 +13,8 @@ BLOCK_TOKENS = 32
 STEP_TOKENS = 256  # the longest step, and so how long a stream waits for another's prompt
 MOST_RUNNING = 64
 SPECULATE = 8
+FORCED_BLOCKS = ("packed", "unpacked")
+"""Of `EngineOptions.quantize`: what only a GGUF's own blocks can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class EngineOptions:
         eos_token_ids: of the tokenizer; the model's own come on top.
         engine: `transformers` where that shall serve whatever the architecture.
         quantize: of a GGUF's blocks, `quantization.packing.MODES`; `none`: what it was converted to.
+        kernels: of the steps beside the products, `operators.choice.KERNELS`.
+        packing: of the weights (`operators.packing`), of a GGUF's blocks those that are unpacked.
         cache_tokens: by default what fits into a quarter of the free memory, at most 1 GiB.
         speculate: how many tokens of an answer are guessed in a step at most; 0: none.
         memory_bytes: what all models together may take; the free memory where it isn't said.
@@ -35,6 +39,8 @@ class EngineOptions:
     eos_token_ids: frozenset[int] = frozenset()
     engine: str = "auto"
     quantize: str = "auto"
+    kernels: str = "auto"
+    packing: str = "auto"
     cache_tokens: int | None = None
     memory_bytes: int | None = None
     speculate: int = SPECULATE
@@ -58,6 +64,24 @@ class Machine:
         return cls(device, choose_number_format(options.dtype, device, cpu_instructions()))
 
     def computes_blocks(self, folder: Path, options: EngineOptions) -> bool:
-        """Whether a GGUF's own blocks are computed: on a CPU, where the folder has them."""
-        native = self.device == "cpu" and self.number_format.dtype in ("float32", "bfloat16")
-        return native and options.quantize != "none" and (folder / BLOCKS).is_file()
+        """Whether a GGUF's own blocks are computed: on a CPU, where the folder has them.
+
+        Raises:
+            ValueError: they can't be, and an option forces that.
+        """
+        if options.quantize == "none":
+            return False
+        hindrance = self._hindrance(folder)
+        if hindrance and options.quantize in FORCED_BLOCKS:
+            raise ValueError(f"QUANTIZE={options.quantize} computes a GGUF's own blocks, but {hindrance}")
+        return hindrance is None
+
+    def _hindrance(self, folder: Path) -> str | None:
+        """Why blocks aren't computed; None where they can be."""
+        if self.device != "cpu":
+            return f"this model is computed on {self.device}, not on a CPU"
+        if self.number_format.dtype not in ("float32", "bfloat16"):
+            return f"this model is computed in {self.number_format.dtype}, not in float32 or bfloat16"
+        if not (folder / BLOCKS).is_file():
+            return f"this model has none: its folder has no {BLOCKS}"
+        return None

@@ -70,6 +70,18 @@ async def test_greedy_tokens_equal_those_of_transformers(
     assert [token.finish_reason for token in tokens] == [None] * (len(expected) - 1) + [reason]
 
 
+def test_kernels_and_packing_can_be_forced_where_they_are_the_engine_s_own(
+    checkpoint: Callable[[str], Path],
+) -> None:
+    engine = load_engine(checkpoint("llama"), EngineOptions("float32", kernels="torch", packing="plain"))
+    engine.close()
+    assert engine.description.dtype_reason.endswith("kernels torch (forced), weights plain (forced)")
+    for name in ("kernels", "packing"):
+        options = EngineOptions("float32", engine="transformers", **{name: "torch"})  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=f"for which {name.upper()} can't be forced"):
+            load_engine(checkpoint("llama"), options)
+
+
 @BOTH
 async def test_an_end_of_sequence_token_ends_the_generation_and_is_counted(
     checkpoint: Callable[[str], Path],

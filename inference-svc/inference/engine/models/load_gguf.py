@@ -25,7 +25,8 @@ def load_gguf_model(path: Path, options: LoadOptions) -> LoadedNetwork:
 
     Raises:
         OSError: the file can't be read.
-        ValueError: it is no GGUF file, a tensor is missing, or an option isn't right here.
+        ValueError: it is no GGUF file, a tensor is missing, or an option isn't right here, such as `packed`
+            for a file without such blocks.
         CheckpointError: its architecture isn't one of these.
     """
     device, dtype = torch.device("cpu"), getattr(torch, options.dtype)
@@ -33,6 +34,8 @@ def load_gguf_model(path: Path, options: LoadOptions) -> LoadedNetwork:
     kernels, why = choose_kernels(options.kernels, dtype, device, cpu_instructions())
     packing = BlockPacking(plain, kernels, options.quantization, dtype=dtype)
     base = GgufSource.open(path, packing, options.progress)
+    if options.quantization == "packed":
+        base.check_packable()
     source = AdaptedSource(
         base, options.adapters, StepAdapters([adapter.name for adapter in options.adapters]), dtype, device
     )

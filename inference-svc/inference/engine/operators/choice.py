@@ -9,6 +9,7 @@ import torch
 from inference.engine.operators.kernels import Kernels, TorchKernels, TritonKernels
 from inference.engine.operators.native.build import NativeUnavailable
 from inference.engine.operators.native.kernels import native_kernels
+from inference.engine.operators.native.linear import FORMATS
 
 KERNELS = ("auto", "torch", "native", "triton")
 
@@ -25,8 +26,13 @@ def choose_kernels(
         case "torch":
             return TorchKernels(), "forced"
         case "triton":
-            return _triton(), "forced"
+            return _triton(device), "forced"
         case "native":
+            if device.type != "cpu" or dtype not in FORMATS:
+                raise ValueError(
+                    "the kernels 'native' compute float32 and bfloat16 on a CPU, "
+                    f"not {dtype} on {device.type}"
+                )
             try:
                 return native_kernels(instructions), "forced"
             except NativeUnavailable as error:
@@ -37,9 +43,13 @@ def choose_kernels(
             raise ValueError(f"there are no kernels {wanted!r}; there are: {', '.join(KERNELS)}")
 
 
-def _triton() -> Kernels:
+def _triton(device: torch.device) -> Kernels:
     if find_spec("triton") is None:
         raise ValueError("the kernels 'triton' need the package triton, which isn't installed")
+    from triton import knobs
+
+    if device.type != "cuda" and not knobs.runtime.interpret:
+        raise ValueError(f"the kernels 'triton' need a CUDA device; this model is computed on {device.type}")
     return TritonKernels()
 
 
@@ -48,7 +58,7 @@ def _best(dtype: torch.dtype, device: torch.device, instructions: frozenset[str]
         if find_spec("triton") is None:
             return TorchKernels(), "triton isn't installed"
         return TritonKernels(), "a cuda device"
-    if dtype not in (torch.float32, torch.bfloat16):
+    if dtype not in FORMATS:
         return TorchKernels(), f"{dtype} rows"
     try:
         return native_kernels(instructions), "built for this processor"

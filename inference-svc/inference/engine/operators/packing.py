@@ -90,6 +90,11 @@ def _candidates(dtype: torch.dtype) -> tuple[Packing, ...]:
     return (_ONEDNN, _NATIVE) if "amx_bf16" in cpu_instructions() else (_NATIVE, _ONEDNN)
 
 
+def packing_names(dtype: torch.dtype) -> list[str]:
+    """Of those that there are for rows of `dtype` on a CPU."""
+    return [packing.name for packing in (*_candidates(dtype), _PLAIN)]
+
+
 def _forced(wanted: str, known: Sequence[Packing], dtype: torch.dtype, device: torch.device) -> Packing:
     chosen = next((packing for packing in known if packing.name == wanted), None)
     if chosen is None:

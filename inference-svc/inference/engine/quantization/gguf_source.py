@@ -56,6 +56,19 @@ class GgufSource:
     def __contains__(self, name: str) -> bool:
         return name in self.tensors
 
+    def check_packable(self) -> None:
+        """See that some of the file's blocks can be computed as they are.
+
+        Raises:
+            ValueError: there are none of these kinds.
+        """
+        kinds = {tensor.tensor_type.name for tensor in self.tensors.values()}
+        if not kinds & {*FOUR_BITS, *EIGHT_BITS}:
+            raise ValueError(
+                f"QUANTIZE=packed computes blocks of {', '.join((*FOUR_BITS, *EIGHT_BITS))}, "
+                f"but the GGUF file has {', '.join(sorted(kinds))}"
+            )
+
     def config(self) -> dict[str, Any]:
         """The model's `config.json`."""
         tokens = int(self.tensors["model.embed_tokens.weight"].shape[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,41 @@ def test_perplexity_is_that_of_the_log_probabilities(tmp_path: Path) -> None:
     logits = Stepper(model).step({"a": IDS}, every_row=True)
     logprobs = logits.log_softmax(-1)[torch.arange(len(IDS) - 1), torch.tensor(IDS[1:])]
     assert perplexity(model, IDS) == pytest.approx(float((-logprobs.mean()).exp()), rel=1e-4)
+
+
+def test_packed_blocks_of_a_file_that_has_none_are_refused(tmp_path: Path) -> None:
+    folder = convert_gguf(quantized(tmp_path, "Q5_0"), tmp_path / "converted", print)
+    with pytest.raises(ValueError, match=r"computes blocks of .*Q4_1.*, but the GGUF file has F32, Q5_0"):
+        load_engine(folder, EngineOptions("float32", quantize="packed"))
+    load_engine(folder, EngineOptions("float32", quantize="auto")).close()
+
+
+@pytest.mark.parametrize("quantize", ["packed", "unpacked"])
+def test_forced_blocks_that_cannot_be_computed_are_refused(
+    quantize: str, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = convert_gguf(quantized(tmp_path, "Q8_0"), tmp_path / "converted", print)
+    refused = {
+        "computed in float16, not in float32": (folder, EngineOptions("float16", quantize=quantize)),
+        r"its folder has no model\.gguf": (checkpoint("llama"), EngineOptions("float32", quantize=quantize)),
+        "transformers serves this model, for which QUANTIZE can't be forced": (
+            folder,
+            EngineOptions("float32", quantize=quantize, engine="transformers"),
+        ),
+    }
+    for said, (place, options) in refused.items():
+        with pytest.raises(ValueError, match=said):
+            load_engine(place, options)
+
+
+def test_a_gguf_is_computed_with_the_kernels_and_the_packing_that_are_forced(tmp_path: Path) -> None:
+    folder = convert_gguf(quantized(tmp_path, "Q8_0"), tmp_path / "converted", print)
+    engine = load_engine(
+        folder, EngineOptions("float32", quantize="unpacked", kernels="torch", packing="onednn")
+    )
+    engine.close()
+    assert "kernels torch (forced)" in engine.description.dtype_reason
+    assert "other weights onednn (forced)" in engine.description.dtype_reason
 
 
 @pytest.mark.parametrize(

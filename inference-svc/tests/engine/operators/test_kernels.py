@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 import torch
 from torch.nn import functional
 
+from inference.engine.number_format import cpu_instructions
 from inference.engine.operators.attention import PagedLayer
 from inference.engine.operators.choice import choose_kernels
 from inference.engine.operators.kernels import Kernels, TorchKernels
@@ -86,6 +89,19 @@ def test_rows_of_another_number_format_are_for_plain_torch() -> None:
 def test_native_kernels_that_are_forced_but_not_to_be_had_are_refused() -> None:
     with pytest.raises(ValueError, match="'native' can't be had: this processor has no avx2"):
         choose_kernels("native", torch.float32, CPU, frozenset({"f16c", "fma"}))
+
+
+@pytest.mark.parametrize(("dtype", "device"), [(torch.float16, "cpu"), (torch.bfloat16, "cuda")])
+def test_native_kernels_are_refused_for_what_they_do_not_compute(dtype: torch.dtype, device: str) -> None:
+    with pytest.raises(ValueError, match=f"float32 and bfloat16 on a CPU, not {dtype} on {device}"):
+        choose_kernels("native", dtype, torch.device(device), cpu_instructions())
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="Triton isn't made for this system")
+def test_triton_kernels_are_refused_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    with pytest.raises(ValueError, match="need a CUDA device; this model is computed on cpu"):
+        choose_kernels("triton", torch.float32, CPU, frozenset())
 
 
 def test_unknown_kernels_are_refused_with_those_there_are() -> None:
