@@ -77,6 +77,7 @@ class CheckpointLoader:
             speculate=settings.speculate,
             cache_tokens=settings.max_batch_total_tokens,
             memory_bytes=settings.model_memory_budget,
+            total_tokens=settings.max_total_tokens,
             cuda_graphs=settings.cuda_graphs,
         )
 

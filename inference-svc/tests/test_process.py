@@ -73,6 +73,7 @@ def test_a_port_in_use_is_one_clear_line_and_status_2(checkpoint: Callable[[str]
         ({"PACKING": "native", "DTYPE": "float32"}, "there is no weight packing 'native' for torch.float32"),
         ({"KERNELS": "native", "DTYPE": "float16"}, "the kernels 'native' compute float32 and bfloat16"),
         ({"QUANTIZE": "packed"}, "QUANTIZE=packed computes a GGUF's own blocks, but this model has none"),
+        ({"MAX_BATCH_TOTAL_TOKENS": "2000000000"}, "there is too little memory"),
     ],
 )
 def test_a_choice_that_cannot_be_had_is_one_clear_line_and_status_2(

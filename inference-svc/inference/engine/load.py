@@ -112,9 +112,9 @@ def _batching_engine(
     spec = model.spec
     room_bytes = default_cache_bytes(spec.device.type, options.memory_bytes)
     blocks = cache_blocks(options.cache_tokens, room_bytes, spec.cache_bytes_per_token, spec.context_tokens)
+    cache = model.new_cache(blocks, BLOCK_TOKENS)  # first, so that one too large is refused at once
     scheduler = Scheduler(BlockPool(blocks, BLOCK_TOKENS), STEP_TOKENS, MOST_RUNNING)
     eos_token_ids = configured_eos_token_ids(folder) | options.eos_token_ids
-    cache = model.new_cache(blocks, BLOCK_TOKENS)
     if options.cuda_graphs:
         model = GraphedModel(model, cache, options.cuda_graphs, cuda_recorder())
     batcher = Batcher(model, cache, scheduler, eos_token_ids, Speculation(options.speculate))
@@ -163,7 +163,7 @@ def _transformers_engine(folder: Path, options: EngineOptions, machine: Machine)
     token_loop = TokenLoop(model, _eos_token_ids(model) | options.eos_token_ids)
     for _ in token_loop.run(GenerationRequest(prompt_ids=(0,), max_new_tokens=2), lambda: False):
         pass
-    return TransformersEngine(token_loop, _description(model, machine))
+    return TransformersEngine(token_loop, _description(model, machine, options.total_tokens))
 
 
 def _check_transformers_options(options: EngineOptions) -> None:
@@ -180,7 +180,9 @@ def _check_transformers_options(options: EngineOptions) -> None:
         raise ValueError(f"transformers serves this model, for which {names[0]} can't be forced")
 
 
-def _description(model: Any, machine: Machine) -> EngineDescription:
+def _description(model: Any, machine: Machine, total_tokens: int | None) -> EngineDescription:
+    from inference.engine.memory import request_cache_bytes
+
     return EngineDescription(
         engine="transformers",
         dtype=f"torch.{machine.number_format.dtype}",
@@ -188,6 +190,7 @@ def _description(model: Any, machine: Machine) -> EngineDescription:
         context_tokens=int(model.config.get_text_config().max_position_embeddings),
         dtype_reason=machine.number_format.reason,
         weight_bytes=int(model.get_memory_footprint()),
+        cache_bytes=request_cache_bytes(model.config, model.dtype, total_tokens),
     )
 
 

@@ -6,6 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from inference.engine.lora.peft import adapter_numbers
 from inference.engine.models.config import UnsupportedArchitecture, read_config
 from inference.engine.models.load import shape_of
 from inference.engine.models.weights import CheckpointWeights
+from inference.engine.operators.linear import half_weight_bytes
 from inference.engine.operators.native.linear import OUTPUTS_A_BLOCK
 from inference.engine.operators.packing import FLOAT16_WEIGHTS, NATIVE, choose_packing
 from inference.engine.options import BLOCK_TOKENS, MOST_RUNNING, EngineOptions, Machine
@@ -22,12 +24,14 @@ _LARGEST_DEFAULT_CACHE_BYTES = 1 << 30
 _GPU_SHARE = 0.9  # the rest is for what a step computes
 _HALF_BYTES = 2
 _EMBEDDING = "model.embed_tokens.weight"
+_NO_PRODUCTS = (".kv_b_proj.weight", ".mlp.gate.weight")
+"""Matrices that aren't packed: latent attention absorbs the one, the router has the other."""
 _CONTAINER = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """What a model takes at most; `cache_tokens` is None where the engine has no cache of its own."""
+    """What a model takes at most; `cache_tokens` is None where transformers has the cache."""
 
     weight_bytes: int
     cache_bytes: int
@@ -97,12 +101,14 @@ def plan_memory(folder: Path, options: EngineOptions) -> MemoryPlan:
             raise UnsupportedArchitecture("not wanted")
         _, shape = shape_of(config)
     except UnsupportedArchitecture:
-        return _plan_of_transformers(weights, dtype)
+        return _plan_of_transformers(folder, weights, dtype, options.total_tokens)
     token_bytes = shape.cache_numbers_per_token * dtype.itemsize
     if machine.computes_blocks(folder, options):
-        weight_bytes = _blocks_bytes(folder, weights, options.quantize, dtype)
+        packing = choose_packing(dtype, torch.device("cpu"), options.packing).name
+        weight_bytes = _blocks_bytes(folder, weights, options.quantize, packing, dtype)
     else:
-        weight_bytes = _packed_bytes(weights, dtype, machine.device, tied=shape.tied_embeddings)
+        packing = choose_packing(dtype, torch.device(machine.device), options.packing).name
+        weight_bytes = _packed_bytes(weights, packing, dtype, tied=shape.tied_embeddings)
     adapter_bytes = sum(map(adapter_numbers, options.adapters.values())) * dtype.itemsize
     room_bytes = default_cache_bytes(machine.device, options.memory_bytes, weight_bytes + adapter_bytes)
     blocks = cache_blocks(options.cache_tokens, room_bytes, token_bytes, shape.context_tokens)
@@ -110,37 +116,82 @@ def plan_memory(folder: Path, options: EngineOptions) -> MemoryPlan:
     return MemoryPlan(weight_bytes, cache_tokens * token_bytes, cache_tokens, adapter_bytes)
 
 
-def _plan_of_transformers(weights: CheckpointWeights, dtype: torch.dtype) -> MemoryPlan:
-    """Its cache grows with the one request that it serves, and isn't planned."""
-    return MemoryPlan(sum(math.prod(shape) for _, shape, _ in weights.sizes()) * dtype.itemsize, 0, None)
+def _plan_of_transformers(
+    folder: Path, weights: CheckpointWeights, dtype: torch.dtype, total_tokens: int | None
+) -> MemoryPlan:
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    weight_bytes = sum(math.prod(shape) for _, shape, _ in weights.sizes()) * dtype.itemsize
+    return MemoryPlan(weight_bytes, request_cache_bytes(config, dtype, total_tokens), None)
 
 
-def _packed_bytes(weights: CheckpointWeights, dtype: torch.dtype, device: str, *, tied: bool) -> int:
+def request_cache_bytes(config: Any, dtype: torch.dtype, total_tokens: int | None) -> int:
+    """Of the longest request's keys and values, which is all that transformers holds at a time.
+
+    Multi-head latent attention caches a latent and one rotated key a token. 0 where the configuration doesn't
+    tell the sizes, as where a model has no attention; what other states a model has isn't counted.
+
+    Args:
+        config: transformers' own.
+        dtype: of the cache.
+        total_tokens: of the longest prompt and answer, where that is less than the model's window.
+    """
+    text = config.get_text_config()
+
+    def size(name: str) -> int:
+        value = getattr(text, name, None)
+        return value if isinstance(value, int) else 0
+
+    if latent := size("kv_lora_rank"):
+        numbers = latent + size("qk_rope_head_dim")
+    else:
+        heads = size("num_attention_heads")
+        head_dim = size("head_dim") or (size("hidden_size") // heads if heads else 0)
+        numbers = 2 * (size("num_key_value_heads") or heads) * head_dim
+    window = size("max_position_embeddings")
+    tokens = min(window, total_tokens or window)
+    return size("num_hidden_layers") * numbers * tokens * dtype.itemsize
+
+
+def _packed_bytes(weights: CheckpointWeights, packing: str, dtype: torch.dtype, *, tied: bool) -> int:
     """Of safetensors. The table of embeddings stays in the file; a head tied to it is packed beside it."""
-    packing = choose_packing(dtype, torch.device(device)).name
     total = 0
     for name, shape, number_bytes in weights.sizes():
-        packed = min(number_bytes, dtype.itemsize) if packing == FLOAT16_WEIGHTS else dtype.itemsize
         if name == _EMBEDDING:
             total += math.prod(shape) * number_bytes
         if name != _EMBEDDING or tied:
-            total += _filled_up(shape, packing) * packed
+            fits_half = number_bytes <= _HALF_BYTES
+            total += _held_bytes(name, shape, packing, dtype, fits_half=fits_half)
     return total
 
 
-def _filled_up(shape: tuple[int, ...], packing: str) -> int:
-    """Numbers of a tensor with those that its packing adds to have whole blocks."""
-    if packing != NATIVE or len(shape) == 1:
-        return math.prod(shape)
-    return -(-shape[0] // OUTPUTS_A_BLOCK) * OUTPUTS_A_BLOCK * math.prod(shape[1:])
+def _held_bytes(
+    name: str, shape: tuple[int, ...], packing: str, dtype: torch.dtype, *, fits_half: bool
+) -> int:
+    """Of a tensor as it is computed with: a matrix packed, the rest in the rows' number format.
+
+    `fits_half`: float16 holds its numbers.
+    """
+    plain_bytes = math.prod(shape) * dtype.itemsize
+    if len(shape) != 2 or name.endswith(_NO_PRODUCTS):
+        return plain_bytes
+    outputs, inputs = shape
+    if packing == FLOAT16_WEIGHTS and fits_half:
+        return min(half_weight_bytes(outputs, inputs), plain_bytes)
+    if packing == NATIVE:
+        return -(-outputs // OUTPUTS_A_BLOCK) * OUTPUTS_A_BLOCK * inputs * dtype.itemsize
+    return plain_bytes
 
 
-def _blocks_bytes(folder: Path, weights: CheckpointWeights, quantize: str, dtype: torch.dtype) -> int:
+def _blocks_bytes(
+    folder: Path, weights: CheckpointWeights, quantize: str, packing: str, dtype: torch.dtype
+) -> int:
     """Of a GGUF's own blocks: packed, beside them unpacked for many rows, and the table of embeddings."""
-    packing = choose_packing(dtype, torch.device("cpu")).name
-    unpacked = {"packed": 0, "unpacked": dtype.itemsize}.get(quantize)
-    if unpacked is None:
-        unpacked = _HALF_BYTES if packing == FLOAT16_WEIGHTS else dtype.itemsize
-    sizes = {name: _filled_up(shape, packing) for name, shape, _ in weights.sizes()}
-    table_bytes = sizes.get(_EMBEDDING, 0) * _HALF_BYTES
-    return (folder / BLOCKS).stat().st_size + sum(sizes.values()) * unpacked + table_bytes
+    total = (folder / BLOCKS).stat().st_size
+    for name, shape, _ in weights.sizes():
+        if quantize != "packed":
+            total += _held_bytes(name, shape, packing, dtype, fits_half=quantize == "auto")
+        if name == _EMBEDDING:
+            total += math.prod(shape) * _HALF_BYTES
+    return total

@@ -30,6 +30,7 @@ class EngineOptions:
         cache_tokens: by default what fits into a quarter of the free memory, at most 1 GiB.
         speculate: how many tokens of an answer are guessed in a step at most; 0: none.
         memory_bytes: what all models together may take; the free memory where it isn't said.
+        total_tokens: of the longest prompt and answer together; by default the model's window.
         adapters: folders in PEFT's form, by the names that requests choose.
         cuda_graphs: for how many sequences decode steps are recorded (`graphs.py`).
     """
@@ -43,6 +44,7 @@ class EngineOptions:
     packing: str = "auto"
     cache_tokens: int | None = None
     memory_bytes: int | None = None
+    total_tokens: int | None = None
     speculate: int = SPECULATE
     adapters: Mapping[str, Path] = field(default_factory=dict)
     cuda_graphs: tuple[int, ...] = ()

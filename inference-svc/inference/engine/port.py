@@ -134,7 +134,7 @@ EngineEvent = Scheduled | Prefilled | Token
 class EngineDescription:
     """What is loaded, for `/info` and the line printed at start.
 
-    `cache_bytes` are those of all blocks, in use or not; 0 where the engine has no cache of its own.
+    `cache_bytes` are those of all blocks, in use or not; where transformers serves, of the longest request.
     `speculate`: how many tokens of an answer are guessed in a step at most.
     `adapters` are the names that requests may choose, whose matrices take `adapter_bytes`.
     """

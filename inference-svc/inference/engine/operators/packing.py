@@ -22,12 +22,13 @@ from inference.engine.operators.linear import (
     Pack,
     PlainLinear,
     fits_half,
+    half_weight_bytes,
 )
 from inference.engine.operators.native.linear import NativeLinear
 
 FLOAT16_WEIGHTS = "float16-weights"
 NATIVE = "native"
-_TRIAL_SHAPE = (48, 96)
+_TRIAL_SHAPE = (48, 480)
 _TRIAL_ROWS = (1, 5)
 _TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
 _REFUSALS = (RuntimeError, AttributeError, NotImplementedError)  # how an operator says that it can't
@@ -53,7 +54,8 @@ def _native_where_it_fits(weight: Tensor, bias: Tensor | None) -> Linear:
 
 
 def _half_where_it_fits(weight: Tensor, bias: Tensor | None) -> Linear:
-    return (HalfWeightLinear if fits_half(weight) else OneDnnLinear).pack(weight, bias)
+    smaller = half_weight_bytes(*weight.shape) < weight.nbytes
+    return (HalfWeightLinear if smaller and fits_half(weight) else OneDnnLinear).pack(weight, bias)
 
 
 _PLAIN = Packing("plain", PlainLinear)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.engine.operators.kernels import Kernels
-from inference.engine.operators.linear import HALF_LARGEST, HalfWeightLinear, Linear
+from inference.engine.operators.linear import HALF_LARGEST, HalfWeightLinear, Linear, half_weight_bytes
 from inference.engine.operators.native.kernels import NativeKernels
 from inference.engine.operators.native.linear import NativeBlockLinear
 from inference.engine.operators.packing import FLOAT16_WEIGHTS, Packing
@@ -122,7 +122,8 @@ class BlockPacking:
 
     def _unpacked(self, weight: Tensor, bias: Tensor | None) -> Linear:
         """In float16 where that packing works: it loses far less than the blocks have lost before."""
-        half = self.plain.name == FLOAT16_WEIGHTS and float(weight.abs().max()) <= HALF_LARGEST
+        half = self.plain.name == FLOAT16_WEIGHTS and half_weight_bytes(*weight.shape) < weight.nbytes
+        half = half and float(weight.abs().max()) <= HALF_LARGEST
         return (HalfWeightLinear.pack if half else self.plain.pack)(weight.to(self.dtype), bias)
 
     def _measure(self, packed: Linear, unpacked: Linear, inputs: int) -> int:

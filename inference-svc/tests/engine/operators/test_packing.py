@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import ctypes
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -19,6 +23,13 @@ from inference.engine.operators.native.linear import NativeLinear
 from inference.engine.operators.packing import choose_packing, flaw_of
 
 CPU = torch.device("cpu")
+
+
+def _resident_bytes() -> int:
+    """Of this process, without what the allocator keeps for later."""
+    ctypes.CDLL(None).malloc_trim(0)
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if "RssAnon" in line)
+    return int(line.split()[1]) * 1024
 
 
 @pytest.mark.parametrize("pack", [PlainLinear, OneDnnLinear.pack, HalfWeightLinear.pack])
@@ -67,9 +78,21 @@ def test_bfloat16_weights_of_an_odd_number_of_inputs_get_another_packing() -> No
     torch.testing.assert_close(product, functional.linear(rows, weight), rtol=2e-2, atol=1e-2)
 
 
-def test_float16_weights_take_half_the_bytes() -> None:
-    weight = torch.ones(64, 96)
+def test_float16_weights_take_half_the_bytes_where_they_fill_whole_blocks() -> None:
+    weight = torch.ones(64, 512)
     assert HalfWeightLinear.pack(weight, None).nbytes * 2 == PlainLinear(weight).nbytes
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+@pytest.mark.parametrize(("outputs", "inputs", "count"), [(24_576, 576, 1), (33, 600, 400), (512, 1536, 30)])
+def test_float16_weights_are_counted_as_they_stand_in_memory(outputs: int, inputs: int, count: int) -> None:
+    weight = torch.ones(outputs, inputs)
+    before_bytes = _resident_bytes()
+    linears = [HalfWeightLinear.pack(weight, None) for _ in range(count)]
+    taken_bytes = _resident_bytes() - before_bytes
+    counted_bytes = sum(linear.nbytes for linear in linears)
+    # With AVX2 a block has 16 outputs, where 32 are counted: 33 outputs take 48, not 64.
+    assert 0.7 * counted_bytes < taken_bytes < 1.05 * counted_bytes
 
 
 def test_bfloat16_weights_fit_into_float16_and_finer_or_larger_ones_do_not() -> None:
@@ -81,8 +104,14 @@ def test_bfloat16_weights_fit_into_float16_and_finer_or_larger_ones_do_not() -> 
 
 def test_weights_that_float16_cannot_hold_are_kept_in_float32() -> None:
     packing = choose_packing(torch.float32, CPU, "float16-weights")
-    assert isinstance(packing.pack(torch.ones(16, 32), None), HalfWeightLinear)
-    assert isinstance(packing.pack(torch.full((16, 32), 1 / 3), None), OneDnnLinear)
+    assert isinstance(packing.pack(torch.ones(32, 512), None), HalfWeightLinear)
+    assert isinstance(packing.pack(torch.full((32, 512), 1 / 3), None), OneDnnLinear)
+
+
+def test_small_weights_are_kept_in_float32_where_whole_blocks_of_float16_would_take_more() -> None:
+    packing = choose_packing(torch.float32, CPU, "float16-weights")
+    assert isinstance(packing.pack(torch.ones(32, 257), None), HalfWeightLinear)
+    assert isinstance(packing.pack(torch.ones(32, 256), None), OneDnnLinear)
 
 
 def test_a_packing_whose_products_are_wrong_is_passed_over() -> None:
