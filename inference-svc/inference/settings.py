@@ -6,10 +6,11 @@ Flags go before the environment, which goes before the defaults. Every bad value
 from __future__ import annotations
 
 import argparse
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from inference.settings_reader import SettingsReader
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 QUANTIZE = ("auto", "packed", "unpacked", "none")
@@ -163,87 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@dataclass(slots=True)
-class _Reader:
-    """Reads each variable and remembers what was wrong, so that all of it is told at once."""
-
-    flags: Mapping[str, str | None]
-    environment: Mapping[str, str]
-    wrong: list[str]
-
-    def text(self, variable: str) -> str:
-        flag = self.flags.get(variable)
-        default = next(option.default for option in _OPTIONS if option.variable == variable)
-        return (flag if flag is not None else self.environment.get(variable, "")).strip() or default
-
-    def integer(self, variable: str, lowest: int, highest: int) -> int:
-        text = self.text(variable)
-        if text.isascii() and text.isdigit() and lowest <= int(text) <= highest:
-            return int(text)
-        self.wrong.append(f"{variable} must be an integer from {lowest} to {highest}. Given: {text!r}")
-        return lowest
-
-    def optional_integer(self, variable: str, lowest: int, highest: int) -> int | None:
-        return self.integer(variable, lowest, highest) if self.text(variable) else None
-
-    def sizes(self, variable: str, highest: int) -> tuple[int, ...]:
-        """Ascending numbers, with commas between; 0 for none."""
-        parts = [part.strip() for part in self.text(variable).split(",")]
-        if parts == ["0"]:
-            return ()
-        if not all(part.isascii() and part.isdigit() and 0 < int(part) <= highest for part in parts):
-            self.wrong.append(
-                f"{variable} must be 0, or integers from 1 to {highest} with commas between. "
-                f"Given: {self.text(variable)!r}"
-            )
-            return ()
-        return tuple(sorted({int(part) for part in parts}))
-
-    def one_of(self, variable: str, choices: Sequence[str]) -> str:
-        text = self.text(variable)
-        if text not in choices:
-            self.wrong.append(f"{variable} must be one of {', '.join(choices)}. Given: {text!r}")
-        return text
-
-    def required(self, variable: str, what: str) -> str:
-        text = self.text(variable)
-        if not text:
-            self.wrong.append(f"{variable} is missing: set it to {what}")
-        return text
-
-    def named_locations(self, variable: str) -> dict[str, str]:
-        """`name=location`, or a location alone, which is its own name; with commas between."""
-        found: dict[str, str] = {}
-        for part in filter(None, map(str.strip, self.text(variable).split(","))):
-            name, _, location = (
-                side.strip() for side in (part if "=" in part else f"{part}={part}").partition("=")
-            )
-            if not name or not location or name in found:
-                self.wrong.append(
-                    f"{variable} must be name=location, with commas between, each name once. Given: {part!r}"
-                )
-            found[name] = location
-        return found
-
-    def hostname(self) -> str:
-        """An address; as in TGI, a HOSTNAME that is none (a container has its own name there) means all."""
-        text = self.text("HOSTNAME")
-        if _is_address(text):
-            return text
-        if self.flags.get("HOSTNAME") is not None:
-            self.wrong.append(f"--hostname must be an IP address or localhost. Given: {text!r}")
-        return "0.0.0.0"  # noqa: S104 (a container's port)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return text == "localhost"
-    return True
-
-
-def _token_limits(reader: _Reader) -> tuple[int | None, int | None]:
+def _token_limits(reader: SettingsReader) -> tuple[int | None, int | None]:
     most = 2**31 - 1
     total = reader.optional_integer("MAX_TOTAL_TOKENS", 2, most)
     longest_input = reader.optional_integer("MAX_INPUT_TOKENS", 1, most)
@@ -266,7 +187,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         SystemExit: for `--help` and unknown flags, as argparse does.
     """
     flags = vars(_parser().parse_args(arguments))
-    reader = _Reader(flags, environment, [])
+    reader = SettingsReader(flags, environment, {option.variable: option.default for option in _OPTIONS})
     longest_input, total = _token_limits(reader)
     settings = Settings(
         model_id=reader.required("MODEL_ID", "a folder, a .gguf file, s3://bucket/folder, or a hub id"),
