@@ -40,6 +40,7 @@ def load_engine(folder: Path, options: EngineOptions, progress: Progress = lambd
         OSError: a file is missing or can't be read.
         ValueError: the checkpoint is not one of a causal language model that transformers knows, an
             adapter isn't one for it, or what an option forces can't be had here.
+        MemoryError: there is too little, of the machine's or of the GPU's.
     """
     set_up_runtime()
     import torch
@@ -50,16 +51,19 @@ def load_engine(folder: Path, options: EngineOptions, progress: Progress = lambd
     machine = Machine.of(options)
     if options.cuda_graphs:
         _check_graphs(machine)
-    if options.engine == "transformers":
-        return _transformers_engine(folder, options, machine)
     try:
-        model = _load_model(folder, options, machine, progress)
-    except UnsupportedArchitecture as reason:
-        _log.warning(
-            "transformers serves this model, one request after the other", extra={"reason": str(reason)}
-        )
-        return _transformers_engine(folder, options, machine)
-    return _batching_engine(model, folder, options, machine.number_format)
+        if options.engine == "transformers":
+            return _transformers_engine(folder, options, machine)
+        try:
+            model = _load_model(folder, options, machine, progress)
+        except UnsupportedArchitecture as reason:
+            _log.warning(
+                "transformers serves this model, one request after the other", extra={"reason": str(reason)}
+            )
+            return _transformers_engine(folder, options, machine)
+        return _batching_engine(model, folder, options, machine.number_format)
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(str(error)) from error
 
 
 def _check_graphs(machine: Machine) -> None:

@@ -173,3 +173,19 @@ def test_a_cache_too_large_is_refused_before_its_blocks_are_listed(
     monkeypatch.setattr(blocks, "BlockPool", listed)
     with pytest.raises(MemoryError):
         load_engine(checkpoint("llama"), EngineOptions("float32", cache_tokens=2**37))
+
+
+def test_a_gpu_without_room_is_too_little_memory_as_a_machine_without_is(
+    checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from inference.engine.load import load_engine
+    from inference.engine.models.load import LoadedNetwork
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(LoadedNetwork, "new_cache", full)
+    with pytest.raises(MemoryError):
+        load_engine(checkpoint("llama"), EngineOptions("float32"))
