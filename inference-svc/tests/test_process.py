@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -21,6 +21,7 @@ from huggingface_hub.errors import OverloadedError, ValidationError
 from tests.process import is_healthy, started
 
 pytestmark = pytest.mark.slow
+STREAMS = 16
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -109,22 +110,28 @@ async def test_http_answers_while_the_model_loads_and_sigterm_ends_that_too(
 async def test_sigterm_finishes_what_generates_and_takes_nothing_new(
     checkpoint: Callable[[str], Path],
 ) -> None:
-    """Promise 57: SIGTERM under streams: drained."""
-    request = {"inputs": "the sea", "parameters": {"max_new_tokens": 200}}
-    async with started(checkpoint("llama")) as service, aiohttp.ClientSession() as http:
+    """Promise 57: SIGTERM under streams: drained. So many of them that they take a while."""
+    request = {"inputs": "the sea", "parameters": {"max_new_tokens": 450}}
+    async with (
+        started(checkpoint("llama"), {"SPECULATE": "0"}) as service,
+        aiohttp.ClientSession() as http,
+        AsyncExitStack() as opened,
+    ):
         loaded = await service.line("model loaded")
         assert loaded["dtype"].startswith("torch.")
         assert loaded["dtype_reason"]
         await _until_healthy(service.url)
-        async with http.post(service.url + "/generate_stream", json=request) as stream:
-            first = await stream.content.readuntil(b"\n\n")
-            service.process.terminate()
-            await service.line("draining")
-            async with http.post(service.url + "/generate", json=request) as refused:
-                assert refused.status == 503
-            events = [first, *(await stream.content.read()).split(b"\n\n")]
-        last = orjson.loads(events[-2].removeprefix(b"data:"))
-        assert last["generated_text"]
+        calls = (http.post(service.url + "/generate_stream", json=request) for _ in range(STREAMS))
+        streams = [await opened.enter_async_context(call) for call in calls]
+        for stream in streams:
+            await stream.content.readuntil(b"\n\n")
+        service.process.terminate()
+        await service.line("draining")
+        async with http.post(service.url + "/generate", json=request) as refused:
+            assert refused.status == 503
+        for stream in streams:
+            events = (await stream.content.read()).split(b"\n\n")
+            assert orjson.loads(events[-2].removeprefix(b"data:"))["generated_text"]
         assert await service.process.wait() == 0
 
 
