@@ -14,33 +14,26 @@ def stream_headers(engine: Engine, characters: int) -> dict[str, str]:
 
 
 def answer_headers(
-    generations: Sequence[Generation], generated_tokens: int, characters: int
+    generations: Sequence[Generation], prompt_tokens: int, generated_tokens: int, characters: int
 ) -> dict[str, str]:
     """Of a whole answer: times in milliseconds, but `x-compute-time` in seconds.
 
     Several generations of one request run beside each other, so its times are the longest of them.
     """
-    total_s, validation_s, queue_s, inference_s = (
-        max(times)
-        for times in zip(
-            *(
-                (timings.total_s, timings.validation_s, timings.queue_s, timings.inference_s)
-                for timings in (generation.timings for generation in generations)
-            ),
-            strict=True,
-        )
-    )
+    timings = [generation.timings for generation in generations]
+    total_s = max(each.total_s for each in timings)
+    inference_s = max(each.inference_s for each in timings)
     milliseconds = {
         "x-total-time": total_s,
-        "x-validation-time": validation_s,
-        "x-queue-time": queue_s,
+        "x-validation-time": max(each.validation_s for each in timings),
+        "x-queue-time": max(each.queue_s for each in timings),
         "x-inference-time": inference_s,
         "x-time-per-token": inference_s / generated_tokens,
     }
     return {
         **stream_headers(generations[0].engine, characters),
         "x-compute-time": f"{total_s:.6f}",
-        "x-prompt-tokens": str(generations[0].prompt_tokens),
+        "x-prompt-tokens": str(prompt_tokens),
         "x-generated-tokens": str(generated_tokens),
         **{name: str(int(seconds * 1000)) for name, seconds in milliseconds.items()},
     }

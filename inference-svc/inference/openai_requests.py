@@ -104,11 +104,12 @@ def _sampling_parameters(fields: JsonFields) -> GenerateParameters:
     """As in TGI: greedy only where the temperature is 0."""
     temperature = fields.number("temperature")
     top_p = fields.number("top_p")
+    is_neutral = top_p is not None and 0 < top_p <= 1 and (top_p == 1 or temperature == 0)
     limit = "max_completion_tokens" if fields.has("max_completion_tokens") else "max_tokens"
     return GenerateParameters(
         model=fields.text("model"),
         temperature=temperature or None,
-        top_p=None if top_p == 1 or (temperature == 0 and _is_share(top_p)) else top_p,
+        top_p=None if is_neutral else top_p,
         do_sample=temperature != 0,
         repetition_penalty=fields.number("repetition_penalty"),
         frequency_penalty=fields.number("frequency_penalty"),
@@ -118,10 +119,6 @@ def _sampling_parameters(fields: JsonFields) -> GenerateParameters:
         seed=fields.integer("seed", 0, U64_MAX),
         grammar=_response_format(fields.object("response_format")),
     )
-
-
-def _is_share(top_p: float | None) -> bool:
-    return top_p is not None and 0 < top_p < 1
 
 
 def _response_format(fields: JsonFields) -> GrammarSource | None:

@@ -66,7 +66,7 @@ class OpenAiRoutes:
             answers = await together(generation.complete() for generation in generations)
         choices = [chat_choice(index, tokens, logprobs=chat.logprobs) for index, tokens in enumerate(answers)]
         usage = sum(map(_written, answers), _read(generations))
-        headers = answer_headers(generations, usage.completion_tokens, len(prompt))
+        headers = answer_headers(generations, usage.prompt_tokens, usage.completion_tokens, len(prompt))
         return json_answer(frame.json(choices, usage, chunk=False), headers=headers)
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
@@ -90,9 +90,8 @@ class OpenAiRoutes:
             for index, tokens in enumerate(answers)
         ]
         usage = sum([*map(_read, groups), *map(_written, answers)], Usage())
-        flat = [generation for group in groups for generation in group]
-        headers = answer_headers(flat, usage.completion_tokens, characters)
-        headers["x-prompt-tokens"] = str(usage.prompt_tokens)
+        generations = [generation for group in groups for generation in group]
+        headers = answer_headers(generations, usage.prompt_tokens, usage.completion_tokens, characters)
         return json_answer(frame.json(choices, usage, chunk=False), headers=headers)
 
     async def chat_tokenize(self, request: web.Request) -> web.StreamResponse:

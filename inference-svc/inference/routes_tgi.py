@@ -134,7 +134,10 @@ class TgiRoutes:
             answers = await together(self._run(model, fields, inputs, draw, arrived_s) for draw in draws)
         best, *rest = sorted(answers, key=lambda answer: answer.mean_logprob, reverse=True)
         body = _generate_response(best, rest, inputs)
-        headers = answer_headers([best.generation], best.end.generated_tokens, len(inputs))
+        generation = best.generation
+        headers = answer_headers(
+            [generation], generation.prompt_tokens, best.end.generated_tokens, len(inputs)
+        )
         return json_answer([body] if in_list else body, headers=headers)
 
     async def _run(

@@ -82,7 +82,7 @@ class SettingsReader:
             return text
         if self.flags.get("HOSTNAME") is not None:
             self.wrong.append(f"--hostname must be an IP address or localhost. Given: {text!r}")
-        return "0.0.0.0"  # noqa: S104 (a container's port)
+        return self.defaults["HOSTNAME"]
 
 
 def _is_address(text: str) -> bool:

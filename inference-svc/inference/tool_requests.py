@@ -51,11 +51,11 @@ class ToolRequest:
         parameters: dict[str, Mapping[str, Any]] = {}
         written: list[Mapping[str, Any]] = []
         for index, tool in enumerate(tools):
-            name, schema = _function(JsonFields.of(tool, fields.name(f"tools[{index}]")))
+            name, schema, known = _function(JsonFields.of(tool, fields.name(f"tools[{index}]")))
             if name in parameters:
                 raise ToolError(f"`tools` has two functions named {name!r}")
             parameters[name] = schema
-            written.append(_with_parameters(tool))
+            written.append(known)
         choice, named = _choice(fields)
         if named is not None and named not in parameters:
             raise ToolError(
@@ -106,7 +106,8 @@ class ToolRequest:
         return GrammarSource(GrammarKind.LARK, "\n".join(lines) + "\n")
 
 
-def _function(tool: JsonFields) -> tuple[str, Mapping[str, Any]]:
+def _function(tool: JsonFields) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
+    """Its name, the schema of its arguments, and the tool as chat templates know it."""
     kind = tool.text("type")
     if kind not in (None, "function"):
         raise ToolError(f"`{tool.name('type')}` must be function. Given: {kind!r}")
@@ -126,15 +127,11 @@ def _function(tool: JsonFields) -> tuple[str, Mapping[str, Any]]:
     if schema.setdefault("type", "object") != "object":
         raise ToolError(f"`{function.name(place)}` must be a JSON schema of type object")
     json_text(schema, function.name(place))
-    return name, schema
-
-
-def _with_parameters(tool: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A checked tool with its schema under the name that templates know."""
-    function = dict(tool["function"])
-    if function.get("parameters") is None and function.get("arguments") is not None:
-        function["parameters"] = function.pop("arguments")
-    return {**tool, "function": function}
+    known = tool.values
+    if place == "arguments" and function.has(place):
+        others = {field: value for field, value in function.values.items() if field != place}
+        known = {**known, "function": {**others, "parameters": function.values[place]}}
+    return name, schema, known
 
 
 def _choice(fields: JsonFields) -> tuple[str, str | None]:

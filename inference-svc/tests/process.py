@@ -64,3 +64,9 @@ async def is_healthy(url: str) -> bool:
     """Whether `/health` says 200 now."""
     async with aiohttp.ClientSession() as http, http.get(url + "/health") as response:
         return response.status == 200
+
+
+async def until_healthy(url: str) -> None:
+    """Wait until requests are taken."""
+    while not await is_healthy(url):
+        await asyncio.sleep(0.01)

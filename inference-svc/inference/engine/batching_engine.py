@@ -132,10 +132,11 @@ class BatchingEngine:
         """
         try:
             self._compute()
-        except BaseException:  # noqa: BLE001 (the thread has no caller who would see it)
+        except Exception:  # noqa: BLE001 (the thread has no caller who would see it)
             _log.exception("the engine has failed and computes nothing any more")
-        self._ended = True
-        self._fail_all()
+        finally:
+            self._ended = True
+            self._fail_all()
 
     def _compute(self) -> None:
         while self._take_arrivals():

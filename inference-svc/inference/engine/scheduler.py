@@ -138,12 +138,13 @@ class Scheduler:
 
     def _admit(self, sequence: Sequence) -> bool | None:
         """Let one in the queue run if its tokens and one more fit beside those that run; None: it waits."""
+        if self._is_behind(sequence):
+            return None
         # The last token is always computed: its logits are wanted.
         reusable = [] if sequence.request.prefill_logprobs else sequence.tokens[:-1]
         blocks, prefix = self.pool.find(reusable, sequence.request.adapter)
-        next_block = reusable[: (len(blocks) + 1) * self.pool.block_tokens]
-        is_longer = len(next_block) > len(blocks) * self.pool.block_tokens
-        if is_longer and self._is_coming(next_block, sequence.request.adapter):
+        sequence.behind = self._coming(reusable, len(blocks), sequence.request.adapter)
+        if sequence.behind:
             self.pool.release(blocks)
             return None
         needed = self.pool.blocks_for(len(sequence.tokens) + 1) - len(blocks)
@@ -162,18 +163,39 @@ class Scheduler:
         """What the rest of its tokens and one more will take."""
         return max(self.pool.blocks_for(len(sequence.tokens) + 1) - len(sequence.blocks), 0)
 
-    def _is_coming(self, tokens: list[int], adapter: str | None) -> bool:
-        """Whether one that runs is about to remember exactly these full blocks."""
-        return len(tokens) % self.pool.block_tokens == 0 and any(
-            sequence.computed < len(tokens) and sequence.tokens[: len(tokens)] == tokens
-            for sequence in self.running
-            if sequence.missing > 1 and sequence.request.adapter == adapter
-        )
+    def _is_behind(self, sequence: Sequence) -> bool:
+        """Whether what it waits for is still coming; seen without a look at its tokens, which may be many."""
+        if sequence.behind is None:
+            return False
+        other, tokens = sequence.behind
+        return other in self.running and other.computed < tokens
+
+    def _coming(self, tokens: list[int], found: int, adapter: str | None) -> tuple[Sequence, int] | None:
+        """One that runs and is about to remember the block of `tokens` behind the `found` ones.
+
+        With how many of its first tokens are these, in full blocks.
+        """
+        size = self.pool.block_tokens
+        for other in self.running:
+            if other.missing > 1 and other.computed < (found + 1) * size and other.request.adapter == adapter:
+                shared = _shared_blocks(other.tokens, tokens, size)
+                if shared > found:
+                    return other, shared * size
+        return None
 
     def _release(self, sequence: Sequence) -> None:
         self.pool.release(sequence.blocks)
         sequence.blocks = []
         sequence.computed = sequence.remembered = 0
+
+
+def _shared_blocks(first: list[int], second: list[int], size: int) -> int:
+    """With how many full blocks in common both begin."""
+    for shared in range(min(len(first), len(second)) // size):
+        block = slice(shared * size, (shared + 1) * size)
+        if first[block] != second[block]:
+            return shared
+    return min(len(first), len(second)) // size
 
 
 def _shares(prompts: Items[Sequence], budget: int) -> list[tuple[Sequence, int]]:

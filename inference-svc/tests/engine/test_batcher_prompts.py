@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from inference.engine.blocks import BlockPool
 from inference.engine.port import GenerationRequest
-from tests.engine.batching import Engine
+from tests.engine.batching import SIZE, Engine
 from tests.engine.recalling_model import answer
 
 
@@ -62,3 +65,32 @@ def test_prompts_are_let_in_only_as_their_blocks_are_there_for_all_of_them() -> 
     engine.run()
     assert sum(engine.model.steps) == 90, "nothing was given up and computed again"
     assert engine.tokens(second) == answer([2] * 45, 1)
+
+
+def test_those_that_wait_for_one_prompt_are_looked_at_once_and_not_in_every_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_at, find = [], BlockPool.find
+
+    def counted(pool: BlockPool, tokens: list[int], adapter: str | None = None) -> tuple[list[int], int]:
+        looked_at.append(len(tokens))
+        return find(pool, tokens, adapter)
+
+    monkeypatch.setattr(BlockPool, "find", counted)
+    engine = Engine(blocks=300, step_tokens=16, most_running=20)
+    prompt = [1, 2, 0, 1] * 40
+    siblings = [engine.batcher.add(GenerationRequest(tuple(prompt), 1)) for _ in range(9)]
+    engine.run()
+    assert [engine.tokens(sibling) for sibling in siblings] == [answer(prompt, 1)] * 9
+    assert len(looked_at) <= 2 * len(siblings)
+    assert siblings[-1].sequence.cached == len(prompt) - SIZE
+
+
+def test_one_that_waits_is_let_in_where_the_other_gives_its_place_up() -> None:
+    engine = Engine(blocks=300, step_tokens=16)
+    leaving, waiting = (engine.batcher.add(GenerationRequest((1,) * 90, 1)) for _ in range(2))
+    engine.step()
+    engine.batcher.remove(leaving)
+    engine.run()
+    assert engine.tokens(waiting) == answer([1] * 90, 1)
+    assert waiting.sequence.cached == 16

@@ -34,9 +34,9 @@ class AdaptedSource:
 
     base: WeightSource
     adapters: Sequence[PeftAdapter]
-    step: StepAdapters
     dtype: torch.dtype
     device: torch.device
+    step: StepAdapters = field(init=False)
     adapter_bytes: int = field(default=0, init=False)
     _taken: set[str] = field(default_factory=set, init=False)
 
@@ -46,6 +46,7 @@ class AdaptedSource:
         Raises:
             ValueError: a module that isn't adapted.
         """
+        self.step = StepAdapters([adapter.name for adapter in self.adapters])
         for adapter in self.adapters:
             for module in adapter.modules:
                 for pattern, why in _REFUSALS:

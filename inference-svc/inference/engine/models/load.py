@@ -125,9 +125,7 @@ def load_model(folder: Path, options: LoadOptions) -> LoadedNetwork:
     packing = choose_packing(dtype, device, options.packing)
     kernels, why = choose_kernels(options.kernels, dtype, device, cpu_instructions())
     base = CheckpointSource(CheckpointWeights(folder), packing.pack, dtype, device, kernels, options.progress)
-    source = AdaptedSource(
-        base, options.adapters, StepAdapters([adapter.name for adapter in options.adapters]), dtype, device
-    )
+    source = AdaptedSource(base, options.adapters, dtype, device)
     network = _network(source, shape, device)
     source.check_all_taken()
     return LoadedNetwork(

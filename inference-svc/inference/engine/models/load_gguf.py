@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from inference.engine.batch import ModelSpec
-from inference.engine.lora.linear import StepAdapters
 from inference.engine.lora.source import AdaptedSource
 from inference.engine.models.config import dense_shape
 from inference.engine.models.dense import DenseDecoder
@@ -36,9 +35,7 @@ def load_gguf_model(path: Path, options: LoadOptions) -> LoadedNetwork:
     base = GgufSource.open(path, packing, options.progress)
     if options.quantization == "packed":
         base.check_packable()
-    source = AdaptedSource(
-        base, options.adapters, StepAdapters([adapter.name for adapter in options.adapters]), dtype, device
-    )
+    source = AdaptedSource(base, options.adapters, dtype, device)
     config = base.config()
     shape = dense_shape(config, query_key_norm=config["model_type"] == "qwen3")
     network = DenseDecoder.load(source, shape, device)
